@@ -9,7 +9,7 @@ import { describeAddress } from "../redis/options.ts";
 import { SPECS_FILE_NAME } from "../sqlite/path.ts";
 import { type FeedHealth, findFeeds, formatFeeds } from "../telemetry/status/feeds.ts";
 import { formatIdLists, idListProblems } from "../telemetry/status/id-lists.ts";
-import { findProblems } from "../telemetry/status/problems.ts";
+import { findProblems, streamProblems } from "../telemetry/status/problems.ts";
 import { type Rates, sumCounts } from "../telemetry/status/rates.ts";
 import {
   ageSeconds,
@@ -128,6 +128,7 @@ function readStatus(config: Config, parts: StatusParts, gathered: Gathered): Sta
   const problems = [
     ...findProblems({ telemetry, now, notReady, upstream, redis, local, events }),
     ...(lists === undefined ? [] : idListProblems(lists)),
+    ...streamProblems(parts.serving.streamLimit),
   ];
   return {
     now: toIso(now),

@@ -15,6 +15,9 @@ export interface FeedRequest {
   readonly headers: () => Pick<Headers, "get">;
 }
 
+const MISSING_KEY = "sdkKey is missing";
+const MALFORMED_KEY = "sdkKey is not a valid SDK key";
+
 /** Finds the feeds of clients that call RPCs or open streams. */
 export class FeedFinder {
   readonly #query: SpecLookups;
@@ -40,7 +43,8 @@ export class FeedFinder {
 
   async #ask({ sdkKey: text, version, headers }: FeedRequest): Promise<HeldFeed> {
     const sdkKey = parseSdkKey(text);
-    if (sdkKey === undefined) throw new StatusError("invalid_argument", "sdkKey is not a valid SDK key");
+    if (sdkKey === undefined)
+      throw new StatusError("invalid_argument", text === "" ? MISSING_KEY : MALFORMED_KEY);
     const found = await withTrace(headers(), () => this.#query.ask(sdkKey, version, "json"));
     switch (found.kind) {
       case "held":

@@ -54,7 +54,13 @@ describe.each([GET_CONFIG_SPEC, STREAM_CONFIG_SPEC])("a request to %s", (path) =
       "with a compressed message but no grpc-encoding",
       rpcFrame(message, 1),
       code.INTERNAL,
-      "a compressed message without grpc-encoding",
+      "a compressed message without its encoding in a header",
+    ],
+    [
+      "without the length of its message",
+      message,
+      code.INVALID_ARGUMENT,
+      "the request has no envelope: a byte of flags, which is 0, and the length of the message in four bytes",
     ],
     [
       "with a message that is not protobuf",

@@ -45,7 +45,7 @@ describe("gRPC: Connect on the HTTP port", () => {
       { code: "permission_denied", message: "Unauthorized" },
     ],
     ["a malformed key", { sdkKey: "no key" }, 400, { code: "invalid_argument" }],
-    ["no key", {}, 400, { code: "invalid_argument" }],
+    ["no key", {}, 400, { code: "invalid_argument", message: "sdkKey is missing" }],
   ] as const)("%s is an error", async (_, request, status, error) => {
     const response = await post(GET_CONFIG_SPEC, json, JSON.stringify(request));
     expect(response.status).toBe(status);
@@ -92,5 +92,27 @@ describe("gRPC: Connect on the HTTP port", () => {
   test("a wrong method gets an Allow header", async () => {
     const response = await fetch(`${shared.relay.httpUrl}${STREAM_CONFIG_SPEC}`);
     expect([response.status, response.headers.get("allow")]).toEqual([405, "POST"]);
+  });
+
+  test.each([
+    [STREAM_CONFIG_SPEC, "application/json", "application/connect+json"],
+    [STREAM_CONFIG_SPEC, "application/x-www-form-urlencoded", "application/connect+json"],
+    [GET_CONFIG_SPEC, "application/x-www-form-urlencoded", "application/json"],
+    [GET_CONFIG_SPEC, "application/connect+json", "application/json"],
+    [STREAM_CONFIG_SPEC, "application/grpc", "gRPC is served on the gRPC ports"],
+    [GET_CONFIG_SPEC, "application/grpc+proto", "gRPC is served on the gRPC ports"],
+  ])("%s as %s is 415, and says what is expected: %s", async (path, type, expected) => {
+    const response = await post(path, { "content-type": type }, JSON.stringify({ sdkKey: key.sdkKey }));
+    expect(response.status).toBe(415);
+    expect(await response.json()).toMatchObject({
+      ...{ code: 415, reason: "Unsupported Media Type", message: expect.stringContaining(expected) },
+    });
+  });
+
+  test("a stream without an envelope is an error that names it", async () => {
+    const type = { "content-type": "application/connect+json" };
+    const response = await post(STREAM_CONFIG_SPEC, type, JSON.stringify({ sdkKey: key.sdkKey }));
+    const text = await response.text();
+    expect(text).toContain('"code":"invalid_argument","message":"the request has no envelope');
   });
 });

@@ -1,5 +1,7 @@
 import { afterAll, describe, expect, test } from "bun:test";
 import { rm, writeFile } from "node:fs/promises";
+import type { StatusReport } from "../../src/telemetry/status/schema.ts";
+import { GrpcClient } from "../support/clients/grpc-client.ts";
 import { describeWith } from "../support/common/needs.ts";
 import { RedisServer } from "../support/redis/redis-server.ts";
 import { ask } from "../support/relay/backed-up-relay.ts";
@@ -134,5 +136,40 @@ describeWith("openssl")("/status.json of a relay with TLS", () => {
     ]);
     await writeFile(certPath, "no certificate");
     await reported(managed, (each) => expect(each.certificate?.refused?.detail).toBeString());
+  });
+});
+
+describe("/status.json: the limit of streams", () => {
+  test("is a problem while gRPC health is NOT_SERVING because of it", async () => {
+    await using upstream = await startUpstream();
+    const { sdkKey } = publishKey(upstream, "secret-streams-near-max");
+    await using managed = await startManagedRelay({ upstream, args: ["-g", "10"] });
+    using client = new GrpcClient(managed.relay.grpcUrl);
+    const open = async () => {
+      const stream = client.streamConfigSpec({ sdkKey, version: 2 });
+      await stream.next();
+      return stream;
+    };
+    for (let number = 0; number < 9; number++) await open();
+    const nearMax = ({ problems }: StatusReport) =>
+      problems.filter(({ kind }) => kind === "streams_near_max");
+    const counted = (count: number) => reported(managed, (each) => expect(each.traffic.streams).toBe(count));
+    expect(nearMax(await counted(9))).toEqual([]);
+    const last = await open();
+    const ten = await counted(10);
+    expect(ten.state).toBe("degraded");
+    expect(nearMax(ten)).toMatchObject([
+      {
+        text: "gRPC health is NOT_SERVING: 10 of at most 10 streams are open",
+        detail: "add a relay, or raise --grpc-max-concurrent-streams",
+      },
+    ]);
+    last.cancel();
+    await reported(managed, (each) => expect(each.state).toBe("ok"));
+  });
+
+  test("of 0 is no problem", async () => {
+    await using managed = await startManagedRelay({ args: ["-g", "0"] });
+    expect((await managed.status()).problems).toEqual([]);
   });
 });

@@ -101,7 +101,7 @@ export const LIMITS = {
     placeholder: "MB",
     isReloadable: true,
     description:
-      "Maximum size of a config spec in MB that gRPC clients get, 4 for SDKs; larger get RESOURCE_EXHAUSTED",
+      "Maximum size of a config spec over gRPC in MB; for a larger one clients get RESOURCE_EXHAUSTED. SDKs accept 4",
   },
   maxHeaderSizeInKb: {
     name: "max-header-size-in-kb",
@@ -193,7 +193,7 @@ export const LIMITS = {
     placeholder: "SECONDS",
     isReloadable: true,
     description:
-      "Age, within 10 %, at which a connection to a gRPC port ends, so that clients spread over new relays, in seconds; 0: none",
+      "Age in seconds, give or take 10 %, at which connections to the gRPC ports end, so that clients spread over added relays; 0 disables it",
   },
   grpcMaxConnectionAgeGraceInS: {
     name: "grpc-max-connection-age-grace-in-s",

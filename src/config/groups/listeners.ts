@@ -120,7 +120,7 @@ export const LISTENERS = {
     max: 3_600,
     placeholder: "SECONDS",
     isReloadable: true,
-    description: "Time after SIGTERM in which a relay that is not ready any more still serves, in seconds",
+    description: "Time after SIGTERM in which the relay reports not ready and still serves, in seconds",
   },
   shutdownGraceInS: {
     name: "shutdown-grace-in-s",

@@ -1,6 +1,7 @@
 import { Hono } from "hono";
 import type { BodyReader } from "../request-body.ts";
 import type { RequestContext, RequestEnv } from "../request-context.ts";
+import { errorResponse } from "../responses.ts";
 
 /**
  * The RPCs that are served over Connect and gRPC-Web on the HTTP ports. They are listed here so that the RPC library, which takes a
@@ -45,7 +46,8 @@ export class RpcMount {
         if (!isUnary) context.setDeadline(0);
         const { url, method, headers, signal } = raw;
         const calls = await this.#open();
-        return calls.call(path, new Request(url, { method, headers, signal, body: bytes }));
+        const response = await calls.call(path, new Request(url, { method, headers, signal, body: bytes }));
+        return response.status === 415 ? unsupportedResponse(headers, isUnary) : response;
       };
       this.app.post(path, ({ req: { raw }, env }) =>
         bodies.withBody(raw, env, (bytes) => call(raw, env, bytes), MAX_BODY_BYTES),
@@ -74,4 +76,17 @@ export class RpcMount {
       throw error;
     }
   }
+}
+
+const UNARY_TYPES = "application/json, application/proto or application/grpc-web";
+const STREAM_TYPES = "application/connect+json, application/connect+proto or application/grpc-web";
+
+/** The RPC library sends no body, and curl would print nothing. */
+function unsupportedResponse(headers: Headers, isUnary: boolean): Response {
+  const type = headers.get("content-type") ?? "";
+  const isGrpc = type.startsWith("application/grpc") && !type.startsWith("application/grpc-web");
+  const message = isGrpc
+    ? "gRPC is served on the gRPC ports. Here are Connect and gRPC-Web"
+    : `The Content-Type of this RPC is ${isUnary ? UNARY_TYPES : STREAM_TYPES}`;
+  return errorResponse(415, { message });
 }

@@ -71,6 +71,21 @@ function* sizeProblems({ telemetry }: ProblemReadings): Iterable<Problem> {
   yield problem("feeds_too_large_for_grpc", text, { since: longest.since, detail });
 }
 
+interface StreamReadings {
+  readonly open: number;
+  readonly maxStreams: number;
+  /** Whether gRPC health leaves the relay in service. */
+  readonly hasRoom: boolean;
+}
+
+/** With a limit of 0, that there is no room is what the operator wants. */
+export function* streamProblems({ open, maxStreams, hasRoom }: StreamReadings): Iterable<Problem> {
+  if (hasRoom || maxStreams === 0) return;
+  const text = `gRPC health is NOT_SERVING: ${open} of at most ${maxStreams} streams are open`;
+  const detail = "add a relay, or raise --grpc-max-concurrent-streams";
+  yield problem("streams_near_max", text, { detail });
+}
+
 function* redisProblems({ telemetry, redis, now }: ProblemReadings): Iterable<Problem> {
   const { down, rejectsWrites, tokenFailed, missingPermissions } = telemetry.redis;
   if (down !== undefined) {

@@ -48,6 +48,8 @@ export type ProblemKind =
   | "polls_delayed"
   /** gRPC clients do not get the newest version, which is larger than `--grpc-max-message-size-in-mb`. */
   | "feeds_too_large_for_grpc"
+  /** gRPC health is NOT_SERVING, since most of `--grpc-max-concurrent-streams` are open. */
+  | "streams_near_max"
   | "redis_down"
   | "redis_refuses_writes"
   | "redis_behind"
