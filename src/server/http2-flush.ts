@@ -2,15 +2,21 @@ import type { Http2SecureServer, Http2Server, ServerHttp2Session, ServerHttp2Str
 import type { Socket } from "node:net";
 
 /**
+ * Clients that read send frames all the time, with which Bun sends what it can. Doing that after each write would cost half as much CPU again
+ * during an update, since most streams wait for the window of their connection then.
+ */
+const FLUSH_AFTER_MS = 10;
+
+/**
  * Has what is written to a stream sent although the client does not read another stream of the connection. As soon as one stream waits
  * for its flow-control window, Bun queues the DATA of all streams of its connection, and sends from that queue only when a frame
  * arrives or the socket drains: the other clients of a proxy's connection would wait for the one that does not read.
  */
 export class WriteFlusher {
   readonly #sockets: ReadonlyMap<ServerHttp2Session, Socket>;
-  /** Those that were written to in this turn of the event loop. */
+  /** Those that were written to in the last {@link FLUSH_AFTER_MS}. */
   #written: ServerHttp2Stream[] = [];
-  readonly #flushSoon = () => this.#flush();
+  readonly #flushWritten = () => this.#flush();
 
   /** `sockets` has the socket of each open session. */
   constructor(sockets: ReadonlyMap<ServerHttp2Session, Socket>) {
@@ -20,7 +26,7 @@ export class WriteFlusher {
   /** Must be called before any other listener of streams is added, since one of them may write at once. */
   watch(server: Http2Server | Http2SecureServer): void {
     const wrote = (stream: ServerHttp2Stream) => {
-      if (this.#written.push(stream) === 1) setImmediate(this.#flushSoon);
+      if (this.#written.push(stream) === 1) setTimeout(this.#flushWritten, FLUSH_AFTER_MS).unref();
     };
     // Shared by all streams: a closure for each stream would cost more than the check does.
     const methods = {
