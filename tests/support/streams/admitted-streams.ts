@@ -13,6 +13,9 @@ export interface Admitted {
 /** What the response has to a client that is refused for the limit: an HTTP status, the status of gRPC-Web or Connect's error. */
 const REFUSED = /^HTTP\/1\.1 503 |grpc-status: ?8|resource_exhausted/i;
 
+/** What the response has to a client that is served: a spec, or the beginning of a gzip body. */
+const SERVED = ["company_id", "\x1f\x8b\x08"] as const;
+
 /**
  * Opens streams over gRPC, and some in each way that the HTTP port has, and returns how many got a message. They are closed after
  * that.
@@ -36,7 +39,7 @@ export async function countAdmitted(
     return connection.until("a message or an error", (received) => {
       const text = received.toString("latin1");
       if (REFUSED.test(text)) return false;
-      return text.includes("company_id") ? true : undefined;
+      return SERVED.some((part) => text.includes(part)) ? true : undefined;
     });
   };
   const opening = [
