@@ -56,6 +56,7 @@ export class HealthWatch {
       changes.wake();
     };
     signal.addEventListener("abort", abort, { once: true });
+    if (signal.aborted) abort();
     try {
       for (let yielded: boolean | undefined; ; ) {
         if (this.#isServing !== undefined && this.#isServing !== yielded) {

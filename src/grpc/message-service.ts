@@ -29,7 +29,7 @@ export function messageService(service: SpecService): ServiceImpl<typeof Statsig
         setMetadata(service, context, held);
         return toMessage(item);
       } catch (error) {
-        throw toReportedError(service, error);
+        throw toReportedError(service, error, context);
       }
     },
     async *streamConfigSpec(request, context) {
@@ -37,7 +37,7 @@ export function messageService(service: SpecService): ServiceImpl<typeof Statsig
       try {
         for await (const item of openStream(service, request, context)) yield toMessage(item);
       } catch (error) {
-        throw toReportedError(service, error);
+        throw toReportedError(service, error, context);
       }
     },
   };
@@ -88,9 +88,9 @@ function toCancellation(signal: AbortSignal): AbortSignal {
   return cancelled.signal;
 }
 
-/** Returns the error with which the call ends. Unexpected errors are reported. */
-function toReportedError(service: SpecService, error: unknown): ConnectError {
-  return toConnectError(error instanceof ConnectError ? error : service.statusOf(error));
+/** Returns the error with which the call ends. Unexpected errors are reported, unless the client is gone. */
+function toReportedError(service: SpecService, error: unknown, { signal }: HandlerContext): ConnectError {
+  return toConnectError(signal.aborted ? error : service.statusOf(error));
 }
 
 /** The text of each snapshot is decoded once, and released with it. */

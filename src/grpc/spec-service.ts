@@ -6,7 +6,7 @@ import type { HeldFeed } from "../specs/store.ts";
 import type { MessageLimit } from "../streams/message-limit.ts";
 import type { FeedFinder } from "../streams/requested-feed.ts";
 import type { SpecItem, SpecStreams, StreamRequest } from "../streams/spec-stream.ts";
-import { StatusError, toStatusError, unauthorized } from "../streams/status-error.ts";
+import { StatusError, toStatusError } from "../streams/status-error.ts";
 import type { EmitRpcEvent } from "./events.ts";
 
 interface SpecServiceOptions {
@@ -69,7 +69,6 @@ export class SpecService {
     }
   }
 
-  /** Throws PERMISSION_DENIED for a version that does not exist, which upstream would reject (docs/protocol.md, gRPC errors). */
   toRequest(
     { sdkKey, version, sinceTime }: ConfigSpecRequest,
     { isGrpc, headers }: Pick<CallContext, "isGrpc" | "headers">,
@@ -98,7 +97,7 @@ export class SpecService {
   }
 }
 
-function readVersion(version: ConfigSpecRequest_apiVersion | undefined): ApiVersion {
+function readVersion(version: ConfigSpecRequest_apiVersion | undefined): ApiVersion | undefined {
   switch (version) {
     case undefined:
     case ConfigSpecRequest_apiVersion.no_version:
@@ -107,6 +106,6 @@ function readVersion(version: ConfigSpecRequest_apiVersion | undefined): ApiVers
     case ConfigSpecRequest_apiVersion.v2:
       return "v2";
     default:
-      throw unauthorized();
+      return undefined;
   }
 }

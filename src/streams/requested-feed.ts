@@ -10,7 +10,8 @@ import { StatusError, unauthorized, unavailable } from "./status-error.ts";
 export interface FeedRequest {
   /** Any text. */
   readonly sdkKey: string;
-  readonly version: ApiVersion;
+  /** Undefined for a version that does not exist. */
+  readonly version: ApiVersion | undefined;
   /** The request headers, for the trace that a request to upstream joins. Read only if the feed is not held. */
   readonly headers: () => Pick<Headers, "get">;
 }
@@ -30,7 +31,7 @@ export class FeedFinder {
 
   /** Returns the feed if it is held, which is so for most requests. */
   held({ sdkKey, version }: FeedRequest): HeldFeed | undefined {
-    return this.#query.held(sdkKey, version, "json");
+    return version && this.#query.held(sdkKey, version, "json");
   }
 
   /** Resolves with the feed, from memory, the backup or upstream. Rejects with a {@link StatusError}, or with an unexpected error. */
@@ -45,6 +46,8 @@ export class FeedFinder {
     const sdkKey = parseSdkKey(text);
     if (sdkKey === undefined)
       throw new StatusError("invalid_argument", text === "" ? MISSING_KEY : MALFORMED_KEY);
+    // Upstream would reject it (docs/protocol.md, gRPC errors).
+    if (version === undefined) throw unauthorized();
     const found = await withTrace(headers(), () => this.#query.ask(sdkKey, version, "json"));
     switch (found.kind) {
       case "held":

@@ -40,9 +40,9 @@ export class StreamBodies implements BodyScope {
   async open(client: StreamClient): Promise<OpenedBody> {
     if (this.#shutdown !== undefined) throw this.#shutdown;
     const startedAt = performance.now();
-    const { request, encoding, signal, deadlineMs } = client;
+    const { encoding, signal, deadlineMs } = client;
     const stream = this.#streams.enter();
-    const held = stream.openHeld(request) ?? (await findFeed(stream, client));
+    const held = await findFeed(stream, client);
     const body = new StreamBody({ stream, encoding, signal, scope: this });
     // The client may be gone, or the relay shutting down, since the feed was asked for.
     if (!signal.aborted) this.#open.add(body);
@@ -61,13 +61,16 @@ export class StreamBodies implements BodyScope {
   }
 }
 
-/** Closes the stream if there is no feed, and at once if the client is gone or its deadline has passed. */
+/** Closes the stream if it cannot be opened, and at once if the client is gone or its deadline has passed. */
 async function findFeed(
   stream: SpecStream,
   { request, signal, deadlineMs }: StreamClient,
 ): Promise<HeldFeed> {
-  const late = deadlineMs === undefined ? undefined : AbortSignal.timeout(deadlineMs);
+  let late: AbortSignal | undefined;
   try {
+    const held = stream.openHeld(request);
+    if (held !== undefined) return held;
+    late = deadlineMs === undefined ? undefined : AbortSignal.timeout(deadlineMs);
     const over = late === undefined ? signal : AbortSignal.any([signal, late]);
     return await untilAborted(stream.open(request), over);
   } catch (error) {

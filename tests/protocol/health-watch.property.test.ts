@@ -104,6 +104,18 @@ test("a watch that reads is told NOT_SERVING before it ends, also if it has ende
   expect(open.value).toBe(0);
 });
 
+test("a client that is gone before its watch begins is not counted, even if nothing reads its state", async () => {
+  const { health, open } = setUp();
+  const watcher = new Watcher(health, true);
+  await settle();
+  const gone = health.watch(AbortSignal.abort(new Error("gone")));
+  expect(await gone.next()).toEqual({ done: false, value: true });
+  expect(open.value).toBe(1);
+  watcher.cancel.abort(new Error("the end"));
+  await settle();
+  expect(open.value).toBe(0);
+});
+
 test("watches of all threads together are limited", async () => {
   const memory = allocateCount(2);
   const [ours, theirs] = [0, 1].map((slot) => new SharedCount(memory, slot));
