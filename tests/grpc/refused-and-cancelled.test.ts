@@ -57,10 +57,17 @@ test("a client that resets its stream is no unexpected error, whatever its error
   using connection = await StreamConnection.open(managed.relay.grpcUrl);
   const message = encodeRequest({ sdkKey: KEY, version: 2 });
   for (const type of PROTOCOLS) {
-    for (const errorCode of [NO_ERROR, CANCEL]) {
+    const coding = type.includes("connect") ? "connect-content-encoding" : "grpc-encoding";
+    // Requests that may be compressed are served by the Connect library.
+    for (const [errorCode, more] of [
+      [NO_ERROR, {}],
+      [CANCEL, {}],
+      [NO_ERROR, { [coding]: "gzip" }],
+      [CANCEL, { [coding]: "gzip" }],
+    ] as const) {
       const served = Promise.withResolvers<void>();
       const onData = () => served.resolve();
-      const id = connection.open(message, { onData }, { headers: { "content-type": type } });
+      const id = connection.open(message, { onData }, { headers: { "content-type": type, ...more } });
       await within(served.promise, 10_000, "a message");
       connection.reset(id, errorCode);
     }
