@@ -48,6 +48,8 @@ export class GrpcCall implements Writing {
   #at = 0;
   /** The size of the slice that is being written. */
   #heldBytes = 0;
+  /** When it was written, as in `performance.now()`. */
+  #heldSince = 0;
   /** Whether a slice is being written, or waits for its turn. */
   #isBusy = false;
   #isStarted = false;
@@ -121,6 +123,7 @@ export class GrpcCall implements Writing {
     this.#at += slice.length;
     this.#isBusy = true;
     this.#heldBytes = slice.length;
+    this.#heldSince = performance.now();
     heldBytes.add(slice.length);
     this.stream.write(slice, this.#written);
   }
@@ -131,6 +134,15 @@ export class GrpcCall implements Writing {
     this.#endsWith ??= status;
     if (this.#isStarted) this.wake();
     else this.#finish(this.#endsWith);
+  }
+
+  /**
+   * Resets the stream if its client has taken nothing of what was written `ms` ago: it would hold the version that was sent to it for
+   * ever.
+   */
+  cutIfUnread(ms: number): void {
+    const isUnread = this.#heldBytes > 0 && performance.now() - this.#heldSince >= ms;
+    if (isUnread) this.stream.close(constants.NGHTTP2_CANCEL);
   }
 
   /** The stream or its connection is closed. */

@@ -54,7 +54,10 @@ export class GrpcListener {
   private constructor(options: GrpcListenerOptions) {
     this.#options = options;
     const { tls, limits, counts, idleTimeoutMs, emitLimit: emit } = options;
-    this.#plain = new PlainGrpc({ service: options.specService, maxRequestBytes: MAX_REQUEST_BYTES });
+    const { unreadTimeoutMs } = limits;
+    this.#plain = new PlainGrpc({
+      ...{ service: options.specService, maxRequestBytes: MAX_REQUEST_BYTES, unreadTimeoutMs },
+    });
     const { routes } = options;
     this.#limited = createHttp2Server({
       ...{ tls, limits, counts, idleTimeoutMs, emit },

@@ -18,7 +18,12 @@ interface PlainGrpcOptions {
   readonly service: SpecService;
   /** The largest request message, in bytes. */
   readonly maxRequestBytes: number;
+  /** How long a client may leave sent bytes unread. */
+  readonly unreadTimeoutMs: number;
 }
+
+/** How often in that time clients are checked that do not read. */
+const UNREAD_CHECKS = 4;
 
 /**
  * Serves plain gRPC calls of the `StatsigForwardProxy` service, and its streams over gRPC-Web and Connect, on bare HTTP/2 streams. The
@@ -34,6 +39,10 @@ export class PlainGrpc implements CallScope {
 
   constructor(options: PlainGrpcOptions) {
     this.#options = options;
+    const { unreadTimeoutMs } = options;
+    setInterval(() => {
+      for (const call of this.#calls.values()) call.cutIfUnread(unreadTimeoutMs);
+    }, unreadTimeoutMs / UNREAD_CHECKS).unref();
   }
 
   onOver({ stream }: GrpcCall): void {

@@ -105,6 +105,7 @@ export async function startServing(given: Config, parts: ServingParts): Promise<
       settings = readSettings(next);
       streamLimit.setMax(settings.maxStreams);
       messageLimit.setMax(settings.maxGrpcMessageBytes);
+      telemetry.rpc.messageLimitChanged();
       plane.threads.broadcast({ kind: "settings", settings });
     },
     stopping: () => plane.threads.broadcast({ kind: "stopping" }),

@@ -28,8 +28,9 @@ const ANY_STREAM = 0x7fffffff;
 /** gRPC servers send the same debug data. */
 const MAX_AGE = Buffer.from("max_age");
 
-/** How long a client may take to respond to the PING after which no further request is accepted. */
+/** How long a client may take to respond to the PING after which no further request is accepted; less in a short grace period. */
 const LAST_REQUESTS_MS = 1_000;
+const LAST_REQUESTS_PART = 0.25;
 
 /** The part of the grace period over which the streams of a connection end. The rest is for what is being sent then. */
 const ENDING_PART = 0.5;
@@ -84,7 +85,8 @@ export class ConnectionAges {
       if (!isRefusing && !session.destroyed) this.#close(connection, timers);
       isRefusing = true;
     };
-    timers.push(setTimeout(refuse, LAST_REQUESTS_MS).unref());
+    const lastRequestsMs = Math.min(LAST_REQUESTS_MS, LAST_REQUESTS_PART * this.#age.graceMs);
+    timers.push(setTimeout(refuse, lastRequestsMs).unref());
     session.ping(refuse);
   }
 

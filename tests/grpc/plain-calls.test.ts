@@ -102,9 +102,12 @@ describe("a stream whose client does not read its message", () => {
   const sdkKey = "secret-plain-unread";
 
   /** A relay, and a client with a stream that has received its headers and reads no more. */
-  async function startUnread(headers: Readonly<Record<string, string>> = {}) {
+  async function startUnread(
+    headers: Readonly<Record<string, string>> = {},
+    options: readonly string[] = [],
+  ) {
     await using stack = new AsyncDisposableStack();
-    const args = ["--shutdown-grace-in-s", "1"];
+    const args = ["--shutdown-grace-in-s", "1", ...options];
     const { upstream } = shared;
     upstream.publish(sdkKey, "v2", padTo(specV2({ lcut: FIRST_LCUT }), 1_000_000), FIRST_LCUT);
     const managed = stack.use(await startManagedRelay({ upstream, mode: "grpc", args }));
@@ -120,7 +123,7 @@ describe("a stream whose client does not read its message", () => {
     await once(stream, "response");
     const openStreams = async () => (await managed.status()).traffic.streams;
     const owned = stack.move();
-    return { ...managed, stream, openStreams, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+    return { ...managed, session, stream, openStreams, [Symbol.asyncDispose]: () => owned.disposeAsync() };
   }
 
   test("is reset when its deadline passes, and does not count any more", async () => {
@@ -128,6 +131,14 @@ describe("a stream whose client does not read its message", () => {
     expect(await unread.openStreams()).toBe(1);
     await once(unread.stream, "close");
     expect(unread.stream.rstCode).toBe(constants.NGHTTP2_CANCEL);
+    await eventually(async () => expect(await unread.openStreams()).toBe(0));
+  });
+
+  test("is reset after three times the timeout of PINGs, though its client answers them", async () => {
+    await using unread = await startUnread({}, ["--http2-keepalive-timeout-in-s", "1"]);
+    await once(unread.stream, "close");
+    expect(unread.stream.rstCode).toBe(constants.NGHTTP2_CANCEL);
+    expect(unread.session.closed).toBe(false);
     await eventually(async () => expect(await unread.openStreams()).toBe(0));
   });
 

@@ -8,6 +8,7 @@ import { rpcFrame } from "../support/clients/rpc-frames.ts";
 import { decodeFields, encodeRequest } from "../support/clients/spec-messages.ts";
 import { failureOf } from "../support/common/failure.ts";
 import { padTo } from "../support/common/padding.ts";
+import { eventually } from "../support/common/wait.ts";
 import { startReloadedRelay } from "../support/relay/reloaded-relay.ts";
 import { shareRelay } from "../support/relay/shared-relay.ts";
 import { specV2 } from "../support/upstream/payloads.ts";
@@ -157,6 +158,7 @@ test("a reload changes the limit: open streams beyond it end with the next messa
   using refused = client.streamConfigSpec({ sdkKey, version: 2 });
   expect(await refused.status()).toMatchObject(REFUSED);
   expect(await reloaded.reload(settings(2))).toContain("changed=grpc-max-message-size-in-mb");
+  await eventually(() => expect(reloaded.relay.output()).toContain("no longer too large"));
   using stream = client.streamConfigSpec({ sdkKey, version: 2 });
   expect((await stream.next()).spec).toBe(text);
   await reloaded.reload(settings(1));

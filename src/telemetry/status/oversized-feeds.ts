@@ -48,6 +48,11 @@ export class OversizedFeeds {
     return !this.#isTooLarge(feed) && this.#refused.delete(feedId(feed));
   }
 
+  /** As {@link update}, for all feeds. Returns those that it has forgotten. */
+  updateAll(): readonly Feed[] {
+    return [...this.#refused.values()].map(({ feed }) => feed).filter((feed) => this.update(feed));
+  }
+
   find(feed: Feed): OversizedFeed | undefined {
     const id = feedId(feed);
     const refused = this.#refused.get(id);

@@ -55,7 +55,15 @@ export class RpcTelemetry {
 
   /** The feed has another version, or is not cached any more. */
   feedChanged(feed: Feed): void {
-    if (!this.oversized.update(feed)) return;
+    if (this.oversized.update(feed)) this.#logFits(feed);
+  }
+
+  /** The limit of messages has changed. */
+  messageLimitChanged(): void {
+    for (const feed of this.oversized.updateAll()) this.#logFits(feed);
+  }
+
+  #logFits(feed: Feed): void {
     const fields = { feed: describeFeed(feed) };
     this.#oversizedLog.log("info", "config spec no longer too large for gRPC clients", fields);
   }
