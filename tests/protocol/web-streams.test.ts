@@ -2,9 +2,11 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { gzipSync } from "node:zlib";
+import { CANCEL, requestHeaders } from "../support/clients/http2-frames.ts";
 import { STREAM_CONFIG_SPEC } from "../support/clients/raw-grpc-client.ts";
 import { allFrames, FrameQueue, rpcFrame } from "../support/clients/rpc-frames.ts";
 import { decodeFields, encodeRequest } from "../support/clients/spec-messages.ts";
+import { StreamConnection } from "../support/clients/stream-connection.ts";
 import { padTo } from "../support/common/padding.ts";
 import { startTlsRelay, type TlsRelay } from "../support/relay/tls-relay.ts";
 import { specV2 } from "../support/upstream/payloads.ts";
@@ -164,6 +166,27 @@ test("a compressed request is served as well", async () => {
   }
 });
 
+test("a client that cancels a compressed request, with any code, is no unexpected error", async () => {
+  const { sdkKey } = publishKey(shared.upstream, "secret-web-cancelled");
+  const block = requestHeaders("POST", STREAM_CONFIG_SPEC, {
+    "content-type": "application/grpc",
+    "grpc-encoding": "gzip",
+  });
+  const body = rpcFrame(gzipSync(encodeRequest({ sdkKey, version: 2 })), 1);
+  using connection = await StreamConnection.open(shared.relay.urlOf("grpc"));
+  const open = async () => {
+    const begun = Promise.withResolvers<void>();
+    const id = connection.openWith(block, [body], { onData: () => begun.resolve() });
+    await begun.promise;
+    return id;
+  };
+  for (const code of [0, 1, CANCEL]) connection.reset(await open(), code);
+  // The relay has handled the resets by the time that it serves the next request.
+  await open();
+  await connection.ping();
+  expect(shared.relay.output()).not.toContain("unexpected error");
+});
+
 describe("clients that do not read", () => {
   const CLIENTS = 60;
   const BYTES = 1_000_000;
@@ -195,6 +218,38 @@ describe("clients that do not read", () => {
         await watching.frames.next();
       }
       // A copy for each client would be 60 MB for each version.
+      expect(shared.relay.peakRssBytes() - before).toBeLessThan((CLIENTS * BYTES) / 2);
+    },
+    30_000,
+  );
+
+  test.each(["application/connect+json", "application/grpc-web+proto"])(
+    "share it on the gRPC port too: %s",
+    async (type) => {
+      const sdkKey = `secret-web-blocked-${type.replace(/\W/g, "-")}`;
+      const publish = (number: number) => {
+        const lcut = FIRST_LCUT + number;
+        shared.upstream.publish(sdkKey, "v2", padTo(specV2({ lcut, sdkKey }), BYTES), lcut);
+      };
+      publish(0);
+      const { encode } = encodings[type.endsWith("json") ? "json" : "proto"];
+      const message = Buffer.from(encode({ sdkKey }));
+      using connections = new DisposableStack();
+      for (let number = 0; number < CLIENTS; number++) {
+        const url = shared.relay.urlOf("grpc");
+        const connection = connections.use(await StreamConnection.open(url, { acknowledges: false }));
+        const begun = Promise.withResolvers<void>();
+        connection.open(message, { onData: () => begun.resolve() }, { headers: { "content-type": type } });
+        await begun.promise;
+      }
+      using watching = await open("application/connect+proto", encodeRequest({ sdkKey, version: 2 }));
+      await watching.frames.next();
+      const before = shared.relay.rssBytes();
+      shared.relay.resetPeakRss();
+      for (let number = 1; number <= VERSIONS; number++) {
+        publish(number);
+        await watching.frames.next();
+      }
       expect(shared.relay.peakRssBytes() - before).toBeLessThan((CLIENTS * BYTES) / 2);
     },
     30_000,
