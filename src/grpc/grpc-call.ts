@@ -42,6 +42,8 @@ export class GrpcCall implements Writing {
   readonly #form: CallForm;
   readonly #scope: CallScope;
   readonly #cancellation = new LazyAbort();
+  /** The flow-control window with which the client's streams begin. */
+  readonly #windowBytes: number;
   #source: FrameSource | undefined;
   /** The frame that is being sent, and the offset of its next slice. */
   #frame: Uint8Array | undefined;
@@ -63,6 +65,7 @@ export class GrpcCall implements Writing {
     this.isStream = isStream;
     this.#form = form;
     this.#scope = scope;
+    this.#windowBytes = stream.session?.remoteSettings.initialWindowSize ?? 0;
     stream.once("close", () => this.closed());
   }
 
@@ -119,7 +122,7 @@ export class GrpcCall implements Writing {
       return;
     }
     const { heldBytes } = this.#scope;
-    const slice = this.#frame.subarray(this.#at, this.#at + heldBytes.sliceBytes);
+    const slice = this.#frame.subarray(this.#at, this.#at + heldBytes.sliceBytes(this.#windowBytes));
     this.#at += slice.length;
     this.#isBusy = true;
     this.#heldBytes = slice.length;
