@@ -4,13 +4,15 @@ import { trailerFlag } from "@connectrpc/connect/protocol-grpc-web";
 import type { ConfigSpecRequest } from "../gen/statsig_forward_proxy_pb.ts";
 import type { SpecItem } from "../streams/spec-stream.ts";
 import { StatusError } from "../streams/status-error.ts";
-import { readBinary, readJson } from "./request-envelope.ts";
+import { isRequestCoding, type RequestCoding, readBinary, readJson } from "./request-envelope.ts";
 import { toEnvelope, toFrame, toJsonFrame } from "./response-frames.ts";
 import { toTrailers } from "./trailers.ts";
 
 /** The form of the request and the response of `StreamConfigSpec`. In each of them, messages are in envelopes. */
 export interface CallForm extends Protocol {
   readonly contentType: string;
+  /** The compression of the request. Responses are not compressed. */
+  readonly coding: RequestCoding;
   /** Throws if the message is malformed. */
   readonly read: (message: Uint8Array) => ConfigSpecRequest;
   /** Returns the message in its envelope. */
@@ -52,8 +54,8 @@ const CONNECT: Protocol = {
   endFrame: ({ code, message }) => toEnvelope(JSON.stringify({ error: { code, message } }), endStreamFlag),
 };
 
-const BINARY = { read: readBinary, toFrame } as const;
-const JSON_TEXT = { read: readJson, toFrame: toJsonFrame } as const;
+const BINARY = { coding: "identity", read: readBinary, toFrame } as const;
+const JSON_TEXT = { coding: "identity", read: readJson, toFrame: toJsonFrame } as const;
 
 /** The form of plain gRPC, which a response names in full. */
 const PLAIN: CallForm = { ...GRPC, ...BINARY, contentType: contentTypeProto };
@@ -72,11 +74,13 @@ const byType = new Map([
   ...FORMS.map((form) => [form.contentType, form] as const),
 ]);
 
-/** Returns undefined for a request that only the Connect library can serve: it is compressed, or has an unknown form. */
+/** Returns undefined for a request that is left to the Connect library: its form is unknown. */
 export function findForm(headers: Pick<Headers, "get">): CallForm | undefined {
   const form = byType.get(headers.get("content-type") ?? "");
   if (form === undefined || (headers.get("connect-protocol-version") ?? "1") !== "1") return undefined;
-  return (headers.get(form.codingHeader) ?? "identity") === "identity" ? form : undefined;
+  const coding = headers.get(form.codingHeader) ?? "identity";
+  if (coding === form.coding) return form;
+  return isRequestCoding(coding) ? { ...form, coding } : undefined;
 }
 
 /** A longer timer would fire at once. No client waits for 24 days. */

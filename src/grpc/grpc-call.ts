@@ -3,6 +3,7 @@ import type { FramePump, Writing } from "../streams/frame-pump.ts";
 import { StatusError } from "../streams/status-error.ts";
 import type { CallForm } from "./call-forms.ts";
 import type { HeldBytes } from "./held-bytes.ts";
+import { tooLarge } from "./request-envelope.ts";
 import { toTrailers } from "./trailers.ts";
 
 /** What a call sends. */
@@ -265,10 +266,7 @@ class BodyCollector {
   readonly #take = (chunk: Uint8Array): void => {
     this.#size += chunk.length;
     if (this.#size <= this.#maxBytes) this.#chunks.push(chunk);
-    else
-      this.#collected.reject(
-        new StatusError("resource_exhausted", `the request is larger than ${this.#maxBytes} bytes`),
-      );
+    else this.#collected.reject(tooLarge());
   };
 
   readonly #end = (): void => this.#collected.resolve(Buffer.concat(this.#chunks));

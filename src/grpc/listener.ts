@@ -15,13 +15,7 @@ import { type ListenAddress, listen } from "../server/ports.ts";
 import type { ServerTls } from "../server/tls.ts";
 import { StatusError } from "../streams/status-error.ts";
 import { PlainGrpc } from "./plain-grpc.ts";
-import {
-  CONNECT_OPTIONS,
-  MAX_REQUEST_BYTES,
-  type RpcRoutes,
-  SHUTTING_DOWN,
-  shutdownError,
-} from "./routes.ts";
+import { CONNECT_OPTIONS, type RpcRoutes, SHUTTING_DOWN, shutdownError } from "./routes.ts";
 import type { SpecService } from "./spec-service.ts";
 import { withEnding } from "./stream-ending.ts";
 
@@ -56,7 +50,8 @@ export class GrpcListener {
     const { tls, limits, counts, idleTimeoutMs, emitLimit: emit } = options;
     const { unreadTimeoutMs } = limits;
     this.#plain = new PlainGrpc({
-      ...{ service: options.specService, maxRequestBytes: MAX_REQUEST_BYTES, unreadTimeoutMs },
+      service: options.specService,
+      unreadTimeoutMs,
     });
     const { routes } = options;
     this.#limited = createHttp2Server({

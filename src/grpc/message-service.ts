@@ -63,7 +63,7 @@ async function* openStream(
   }
 }
 
-/** Whether it is a call of gRPC with a compressed request: the others are served without Connect. */
+/** Whether it is a call of gRPC in a form that only Connect reads, such as JSON. */
 function isGrpc({ protocolName }: HandlerContext): boolean {
   return protocolName === "grpc";
 }

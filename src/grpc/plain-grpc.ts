@@ -6,7 +6,7 @@ import type { StatusError } from "../streams/status-error.ts";
 import { type CallForm, findForm, readTimeout } from "./call-forms.ts";
 import { type CallScope, type FrameSource, GrpcCall } from "./grpc-call.ts";
 import { HeldBytes } from "./held-bytes.ts";
-import { ENVELOPE_BYTES, readEnvelope } from "./request-envelope.ts";
+import { ENVELOPE_BYTES, MAX_REQUEST_BYTES, readEnvelope } from "./request-envelope.ts";
 import { toFrame } from "./response-frames.ts";
 import type { SpecService } from "./spec-service.ts";
 
@@ -16,8 +16,6 @@ const UNARY_PATH = `/${typeName}/${method.getConfigSpec.name}`;
 
 interface PlainGrpcOptions {
   readonly service: SpecService;
-  /** The largest request message, in bytes. */
-  readonly maxRequestBytes: number;
   /** How long a client may leave sent bytes unread. */
   readonly unreadTimeoutMs: number;
 }
@@ -26,9 +24,9 @@ interface PlainGrpcOptions {
 const UNREAD_CHECKS = 4;
 
 /**
- * Serves plain gRPC calls of the `StatsigForwardProxy` service, and its streams over gRPC-Web and Connect, on bare HTTP/2 streams. The
- * Connect library would need 30 KB for each open stream, and five times the CPU for an update. It serves compressed requests, and unary
- * calls over gRPC-Web and Connect.
+ * Serves gRPC calls of the `StatsigForwardProxy` service, and its streams over gRPC-Web and Connect, on bare HTTP/2 streams. The
+ * Connect library would need 30 KB for each open stream, and five times the CPU for an update. It serves unary calls over gRPC-Web and
+ * Connect, and rejects malformed requests.
  */
 export class PlainGrpc implements CallScope {
   readonly pump = new FramePump();
@@ -76,14 +74,14 @@ export class PlainGrpc implements CallScope {
   }
 
   async #serve(call: GrpcCall, form: CallForm, headers: RequestHeaders): Promise<void> {
-    const { service, maxRequestBytes } = this.#options;
+    const { service } = this.#options;
     try {
       const timeoutMs = readTimeout(headers, form);
       if (timeoutMs !== undefined) call.setDeadline(timeoutMs);
-      const body = await call.readBody(maxRequestBytes + ENVELOPE_BYTES);
+      const body = await call.readBody(MAX_REQUEST_BYTES + ENVELOPE_BYTES);
       // The client is gone.
       if (body === undefined) return;
-      const message = readEnvelope(body, form.read);
+      const message = readEnvelope(body, form);
       if (call.isStream) await this.#openStream(call, form, { message, headers });
       else await this.#answer(call, message, headers);
     } catch (error) {

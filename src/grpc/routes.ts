@@ -6,6 +6,7 @@ import { healthService } from "./health-service.ts";
 import type { HealthWatch } from "./health-watch.ts";
 import { messageService } from "./message-service.ts";
 import { reflectionRoutes } from "./reflection.ts";
+import { MAX_REQUEST_BYTES } from "./request-envelope.ts";
 import type { SpecService } from "./spec-service.ts";
 
 /** Mounts every RPC of the relay. The RPCs are the same on every port. */
@@ -30,9 +31,6 @@ export const SHUTTING_DOWN = "The relay is shutting down";
 export function shutdownError(): ConnectError {
   return new ConnectError(SHUTTING_DOWN, Code.Unavailable);
 }
-
-/** The largest request message. Requests hold an SDK key and a number. */
-export const MAX_REQUEST_BYTES = 64 * 1024;
 
 /**
  * The Connect options of every port. Responses are never compressed, since compressing a large config spec for each client

@@ -39,7 +39,7 @@ export class WebStreams {
     const contentType = { "content-type": form.contentType };
     try {
       const deadlineMs = readTimeout(headers, form);
-      const message = readEnvelope(new Uint8Array(await request.arrayBuffer()), form.read);
+      const message = readEnvelope(new Uint8Array(await request.arrayBuffer()), form);
       const asked = this.#service.toRequest(message, { isGrpc: form.isGrpc, headers: () => headers });
       const encoding = new EnvelopeEncoding(form, endFrame);
       const { body, held } = await this.#bodies.open({ request: asked, encoding, signal, deadlineMs });

@@ -1,6 +1,7 @@
 import { beforeAll, describe, expect, test } from "bun:test";
 import { once } from "node:events";
 import { connect, constants } from "node:http2";
+import { brotliCompressSync, gzipSync } from "node:zlib";
 import { status as code } from "@grpc/grpc-js";
 import { H2cClient } from "../support/clients/h2c-client.ts";
 import { GET_CONFIG_SPEC, STREAM_CONFIG_SPEC } from "../support/clients/raw-grpc-client.ts";
@@ -21,6 +22,8 @@ beforeAll(() => {
 
 const message = encodeRequest({ sdkKey: KEY, version: 2 });
 const frame = rpcFrame(message);
+/** A part of the config spec. */
+const KEY_TEXT = "company_id";
 
 /** Calls the method without a gRPC library. */
 async function call(path: string, body: Uint8Array, headers: Readonly<Record<string, string>> = {}) {
@@ -91,6 +94,29 @@ describe.each([GET_CONFIG_SPEC, STREAM_CONFIG_SPEC])("a request to %s", (path) =
       });
     },
   );
+
+  test.each([
+    ["gzip", rpcFrame(gzipSync(message), 1)],
+    ["br", rpcFrame(brotliCompressSync(message), 1)],
+    // The flag says whether a message is compressed, the header only how.
+    ["gzip", frame],
+  ])("may be compressed: %s", async (coding, body) => {
+    using client = new H2cClient(shared.relay.grpcUrl);
+    using opened = client.open(path, { "content-type": "application/grpc", "grpc-encoding": coding }, body);
+    expect((await opened.frames.next())?.data.toString()).toContain(KEY_TEXT);
+  });
+
+  test.each([
+    ["gzip", Buffer.from("no gzip"), code.INVALID_ARGUMENT],
+    ["br", Buffer.from("no brotli"), code.INVALID_ARGUMENT],
+    ["gzip", gzipSync(Buffer.alloc(10_000_000)), code.RESOURCE_EXHAUSTED],
+    ["br", brotliCompressSync(Buffer.alloc(10_000_000)), code.RESOURCE_EXHAUSTED],
+    ["identity", gzipSync(message), code.INTERNAL],
+    ["snappy", gzipSync(message), code.UNIMPLEMENTED],
+  ])("compressed as %s, but not well, ends with a status (%#)", async (coding, data, expected) => {
+    const headers = { "grpc-encoding": coding };
+    expect(await call(path, rpcFrame(data, 1), headers)).toMatchObject({ code: expected });
+  });
 
   test("with the content type of another message format is not accepted", async () => {
     const { status } = await call(path, frame, { "content-type": "application/grpc+json2" });

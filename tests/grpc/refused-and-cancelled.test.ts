@@ -58,7 +58,6 @@ test("a client that resets its stream is no unexpected error, whatever its error
   const message = encodeRequest({ sdkKey: KEY, version: 2 });
   for (const type of PROTOCOLS) {
     const coding = type.includes("connect") ? "connect-content-encoding" : "grpc-encoding";
-    // Requests that may be compressed are served by the Connect library.
     for (const [errorCode, more] of [
       [NO_ERROR, {}],
       [CANCEL, {}],
