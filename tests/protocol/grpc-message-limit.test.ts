@@ -157,6 +157,8 @@ test("a reload changes the limit: open streams beyond it end with the next messa
   using client = new GrpcClient(reloaded.relay.grpcUrl);
   using refused = client.streamConfigSpec({ sdkKey, version: 2 });
   expect(await refused.status()).toMatchObject(REFUSED);
+  // Threads report it after a while.
+  await eventually(() => expect(reloaded.relay.output()).toContain("too large for gRPC clients, refusing"));
   expect(await reloaded.reload(settings(2))).toContain("changed=grpc-max-message-size-in-mb");
   await eventually(() => expect(reloaded.relay.output()).toContain("no longer too large"));
   using stream = client.streamConfigSpec({ sdkKey, version: 2 });
