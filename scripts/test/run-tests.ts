@@ -8,10 +8,10 @@ import type { Counts } from "./counts.ts";
 const TIMEOUT = "--timeout=30000";
 
 /**
- * Tests mostly wait, for processes and for time: with one file per core, half of the CPU time is idle. At most 4, because each
+ * Tests mostly wait, for processes and for time: with one file per core, half of the CPU time is idle. At most 5, because each
  * file may start several relays, and many tests have time limits.
  */
-const FILES_AT_ONCE = Math.min(4, availableParallelism() + 1);
+const FILES_AT_ONCE = Math.min(5, availableParallelism() + 2);
 
 /**
  * Runs test files, or all of them if `args` names none, and shows the output of `bun test` as it comes. A run without
