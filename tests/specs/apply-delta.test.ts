@@ -106,6 +106,17 @@ describe("a delta from upstream", () => {
     expect((await applied(pair.from, pair.delta)).contentDigest).toBe(pair.to.contentDigest);
   });
 
+  test("without a digest, and without entities in the result, is refused: nothing would be verified", async () => {
+    const before = { ...first, checksumStyle: "base64" } as const;
+    const pair = await pairOf(before, { ...before, time: before.time + 1_000, checksum: "later" });
+    const empty = await prepareVersion({ ...before, entities: [] }, { depth: 8, priors: [] });
+    expect(await prepareDelta(empty.payload, { ...pair.delta, contentDigest: undefined })).toEqual({
+      kind: "refused",
+      reason: "delta",
+      detail: "the result cannot be verified: it has no entities",
+    });
+  });
+
   test("is refused if the version to which it applies has a part of an unknown kind", async () => {
     const odd = await prepareVersion({ ...first, oddity: "unknown_kind" }, { depth: 8, priors: [] });
     expect(await prepareDelta(odd.payload, delta)).toMatchObject({ kind: "refused", reason: "delta" });

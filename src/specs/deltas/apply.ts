@@ -191,6 +191,7 @@ function verifyContent({ decoded, index }: AppliedDelta, contentDigest: string |
     return;
   }
   // Without numbers, the sums are those of any version.
+  if (index.entities.size === 0) throw refused("the result cannot be verified: it has no entities");
   for (const { checksumValue } of index.entities.values())
     if (checksumValue === undefined)
       throw refused("the result cannot be verified: not every entity has a checksum that is a number");
