@@ -7,7 +7,7 @@ import { CHAOS_FEEDS, ChaosFleet } from "../support/specs/chaos-fleet.ts";
 import { describeRound, runChaos, summarize } from "../support/specs/chaos-rounds.ts";
 import { ChaosWatch } from "../support/specs/chaos-watch.ts";
 
-const ROUNDS = Number(process.env["SFP_CHAOS_ROUNDS"] ?? 20);
+const ROUNDS = Number(process.env["SFP_CHAOS_ROUNDS"] ?? 12);
 const ROUNDS_WITHOUT_FLEET = Math.ceil(ROUNDS / 4);
 /** The random seed: a new one for each run, unless a run is repeated. */
 const SEED = Number(process.env["SFP_CHAOS_SEED"] ?? Date.now() % 1_000_000);
