@@ -95,9 +95,9 @@ export class ImageContainer implements AsyncDisposable {
 
   /** Signals the first process of the container, a child of the process that created it, and waits for its exit code. */
   async stop(signal: string): Promise<number> {
-    const { pid } = this.#child;
-    const inner = Number(readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim());
-    process.kill(inner, signal as NodeJS.Signals);
+    const first = this.#firstProcess();
+    if (first === undefined) throw new Error("the container has no process");
+    process.kill(first, signal as NodeJS.Signals);
     return this.exited();
   }
 
@@ -110,7 +110,22 @@ export class ImageContainer implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    // All of its namespace ends with it. `--kill-child` alone leaves it running, since a change of the user clears that signal.
+    const first = this.#firstProcess();
+    if (first !== undefined) process.kill(first, "SIGKILL");
     this.#child.kill("SIGKILL");
     await exitOf(this.#child);
+  }
+
+  /** Returns the ID outside the container of its first process; undefined if it has ended. */
+  #firstProcess(): number | undefined {
+    const { pid, exitCode, signalCode } = this.#child;
+    if (exitCode !== null || signalCode !== null) return undefined;
+    try {
+      const [child = ""] = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").split(" ");
+      return child === "" ? undefined : Number(child);
+    } catch {
+      return undefined;
+    }
   }
 }
