@@ -13,9 +13,9 @@ import { LASTING_STREAM } from "../server/http2-streams.ts";
 import type { EmitLimitEvent } from "../server/limits.ts";
 import { type ListenAddress, listen } from "../server/ports.ts";
 import type { ServerTls } from "../server/tls.ts";
-import { StatusError } from "../streams/status-error.ts";
+import { StatusError, shuttingDown } from "../streams/status-error.ts";
 import { PlainGrpc } from "./plain-grpc.ts";
-import { CONNECT_OPTIONS, type RpcRoutes, SHUTTING_DOWN, shutdownError } from "./routes.ts";
+import { CONNECT_OPTIONS, type RpcRoutes, shutdownError } from "./routes.ts";
 import type { SpecService } from "./spec-service.ts";
 import { withEnding } from "./stream-ending.ts";
 
@@ -96,7 +96,7 @@ export class GrpcListener {
    */
   async close(): Promise<void> {
     this.#limited.server.close();
-    this.#plain.endStreams(new StatusError("unavailable", SHUTTING_DOWN));
+    this.#plain.endStreams(shuttingDown());
     this.#shutdown.abort(shutdownError());
     this.#limited.requests.resetAll();
     if (this.#openStreams > 0) await this.#idle.promise;

@@ -1,7 +1,9 @@
-import { Code, ConnectError, type ConnectRouter, type ConnectRouterOptions } from "@connectrpc/connect";
+import type { ConnectError, ConnectRouter, ConnectRouterOptions } from "@connectrpc/connect";
 import { compressionBrotli, compressionGzip } from "@connectrpc/connect-node";
 import { Health } from "../gen/grpc/health/v1/health_pb.ts";
 import { StatsigForwardProxy } from "../gen/statsig_forward_proxy_pb.ts";
+import { shuttingDown } from "../streams/status-error.ts";
+import { toConnectError } from "./connect-error.ts";
 import { healthService } from "./health-service.ts";
 import type { HealthWatch } from "./health-watch.ts";
 import { messageService } from "./message-service.ts";
@@ -25,11 +27,9 @@ export function rpcRoutes({ specService, health }: RpcRoutesOptions): RpcRoutes 
   };
 }
 
-export const SHUTTING_DOWN = "The relay is shutting down";
-
 /** Returns the error that ends calls on shutdown. Clients then go to another replica. */
 export function shutdownError(): ConnectError {
-  return new ConnectError(SHUTTING_DOWN, Code.Unavailable);
+  return toConnectError(shuttingDown());
 }
 
 /**

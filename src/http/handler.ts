@@ -5,7 +5,7 @@ import type { Clock } from "../platform/clock.ts";
 import type { EmitLimitEvent, InFlight } from "../server/limits.ts";
 import type { SpecLookups } from "../specs/query.ts";
 import type { HeldFeed } from "../specs/store.ts";
-import { unavailable } from "../streams/status-error.ts";
+import { shuttingDown } from "../streams/status-error.ts";
 import type { StreamBodies } from "../streams/stream-bodies.ts";
 import { createApp } from "./app.ts";
 import { type AllowedOrigins, withCors } from "./cors.ts";
@@ -116,7 +116,7 @@ export class HttpHandler {
 
   /** Ends streams, so that clients go to another replica. */
   endStreams(): void {
-    this.#options.streams.endAll(unavailable(SHUTTING_DOWN));
+    this.#options.streams.endAll(shuttingDown());
     this.#rpcs.endStreams();
   }
 
@@ -242,8 +242,6 @@ export class HttpHandler {
 
 /** A path of the route table whose last segment is a parameter or anything. */
 const OPEN_PATH = /^(\/.+)\/(?::\w+\?|\*)$/;
-
-const SHUTTING_DOWN = "The relay is shutting down: connect again, to another one";
 
 const STREAM_PATHS = { v1: "/v1/stream_config_specs", v2: "/v2/stream_config_specs" } as const;
 

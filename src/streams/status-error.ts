@@ -41,6 +41,11 @@ export function unavailable(message: string, retryAfterMs?: number): StatusError
   return new StatusError("unavailable", message, { ...(retryAfterMs !== undefined && { retryAfterMs }) });
 }
 
+/** Ends streams and calls at the shutdown, so that clients go to another replica. */
+export function shuttingDown(): StatusError {
+  return unavailable("The relay is shutting down");
+}
+
 /** Returns what a client is sent for any error. Others than a StatusError are unexpected. */
 export function toStatusError(error: unknown): StatusError {
   if (error instanceof StatusError) return error;

@@ -196,11 +196,7 @@ describe("clients that do not read", () => {
     "share what they are owed: %s",
     async (type) => {
       const sdkKey = `secret-web-stalled-${type.replace(/\W/g, "-")}`;
-      const publish = (number: number) => {
-        const lcut = FIRST_LCUT + number;
-        shared.upstream.publish(sdkKey, "v2", padTo(specV2({ lcut, sdkKey }), BYTES), lcut);
-      };
-      publish(0);
+      publish(sdkKey, 0);
       const sockets: Socket[] = [];
       using closing = new DisposableStack();
       closing.defer(() => {
@@ -209,16 +205,7 @@ describe("clients that do not read", () => {
       const head = requestOf(type, sdkKey);
       // A client that never reads: the system takes a part of the first version, and the relay holds the rest.
       for (let number = 0; number < CLIENTS; number++) sockets.push(await openPaused(head));
-      using watching = await open("application/connect+proto", encodeRequest({ sdkKey, version: 2 }));
-      await watching.frames.next();
-      const before = shared.relay.rssBytes();
-      shared.relay.resetPeakRss();
-      for (let number = 1; number <= VERSIONS; number++) {
-        publish(number);
-        await watching.frames.next();
-      }
-      // A copy for each client would be 60 MB for each version.
-      expect(shared.relay.peakRssBytes() - before).toBeLessThan((CLIENTS * BYTES) / 2);
+      await expectShared(sdkKey);
     },
     30_000,
   );
@@ -227,11 +214,7 @@ describe("clients that do not read", () => {
     "share it on the gRPC port too: %s",
     async (type) => {
       const sdkKey = `secret-web-blocked-${type.replace(/\W/g, "-")}`;
-      const publish = (number: number) => {
-        const lcut = FIRST_LCUT + number;
-        shared.upstream.publish(sdkKey, "v2", padTo(specV2({ lcut, sdkKey }), BYTES), lcut);
-      };
-      publish(0);
+      publish(sdkKey, 0);
       const { encode } = encodings[type.endsWith("json") ? "json" : "proto"];
       const message = Buffer.from(encode({ sdkKey }));
       using connections = new DisposableStack();
@@ -242,18 +225,28 @@ describe("clients that do not read", () => {
         connection.open(message, { onData: () => begun.resolve() }, { headers: { "content-type": type } });
         await begun.promise;
       }
-      using watching = await open("application/connect+proto", encodeRequest({ sdkKey, version: 2 }));
-      await watching.frames.next();
-      const before = shared.relay.rssBytes();
-      shared.relay.resetPeakRss();
-      for (let number = 1; number <= VERSIONS; number++) {
-        publish(number);
-        await watching.frames.next();
-      }
-      expect(shared.relay.peakRssBytes() - before).toBeLessThan((CLIENTS * BYTES) / 2);
+      await expectShared(sdkKey);
     },
     30_000,
   );
+
+  function publish(sdkKey: string, number: number): void {
+    const lcut = FIRST_LCUT + number;
+    shared.upstream.publish(sdkKey, "v2", padTo(specV2({ lcut, sdkKey }), BYTES), lcut);
+  }
+
+  /** Publishes versions that the stalled clients are owed. A copy for each client would be 60 MB for each version. */
+  async function expectShared(sdkKey: string): Promise<void> {
+    using watching = await open("application/connect+proto", encodeRequest({ sdkKey, version: 2 }));
+    await watching.frames.next();
+    const before = shared.relay.rssBytes();
+    shared.relay.resetPeakRss();
+    for (let number = 1; number <= VERSIONS; number++) {
+      publish(sdkKey, number);
+      await watching.frames.next();
+    }
+    expect(shared.relay.peakRssBytes() - before).toBeLessThan((CLIENTS * BYTES) / 2);
+  }
 
   function requestOf(type: string, sdkKey: string): Buffer {
     if (type === "text/event-stream")
