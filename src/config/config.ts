@@ -93,7 +93,7 @@ export function configFrom(find: FindSetting, env: Environment): Config {
     limits: readLimits(settings, specs.maxStreams),
     listeners: readListeners(settings, mode, tls),
     servingThreads: readServingThreads(settings),
-    management: readManagement(settings),
+    management: readManagement(settings, env),
     shutdownDelayMs: settings.integer(LISTENERS.shutdownDelayInS) * 1_000,
     shutdownGraceMs: settings.integer(LISTENERS.shutdownGraceInS) * 1_000,
     logging: readLogging(settings),

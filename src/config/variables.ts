@@ -1,5 +1,6 @@
 import { BLOB_STORAGE_VARIABLES } from "./groups/blob-storage.ts";
 import { REDIS_VARIABLES } from "./groups/cache.ts";
+import { MANAGEMENT_TOKEN } from "./groups/listeners.ts";
 import { METRIC_VARIABLES } from "./groups/monitoring.ts";
 import { OTLP_VARIABLES } from "./groups/otlp.ts";
 import type { VariableSpec } from "./option.ts";
@@ -61,6 +62,12 @@ const OUTBOUND: readonly VariableSpec[] = [
 ];
 
 const PROCESS: readonly VariableSpec[] = [
+  {
+    name: MANAGEMENT_TOKEN,
+    isSecret: true,
+    description:
+      "Token of the operator API on the management port, at least 16 characters, or @FILE with it; without it the API is off",
+  },
   {
     name: "SFP_X509_SERVER_KEY_PASSPHRASE",
     isSecret: true,

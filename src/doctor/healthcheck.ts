@@ -5,7 +5,7 @@ import { connect } from "node:tls";
 import { ConnectError, createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import { withConfigFile } from "../config/file.ts";
-import { readListeners, readManagement, toLocalHost } from "../config/groups/listeners.ts";
+import { readListeners, readManagementAddress, toLocalHost } from "../config/groups/listeners.ts";
 import { readTls } from "../config/groups/tls.ts";
 import { MODE } from "../config/option.ts";
 import { findSetting } from "../config/options.ts";
@@ -66,7 +66,7 @@ async function sendInTurn(probes: readonly Probe[], signal: AbortSignal): Promis
 function probesFor(settings: Settings, env: Environment): readonly Probe[] {
   const mode = settings.isGiven(MODE) ? settings.word(MODE) : "grpc-and-http";
   const tls = readTls(settings, env);
-  const management = readManagement(settings);
+  const management = readManagementAddress(settings);
   const probe = (url: string, send: Probe["send"]): Probe => ({ url, send });
   const probes = readListeners(settings, mode, tls)
     .filter(({ port }) => port !== 0)

@@ -122,6 +122,10 @@ class TcpTransport implements ByteTransport {
     this.#socket = socket;
   }
 
+  get clientAddress(): string {
+    return this.#socket.remoteAddress ?? "";
+  }
+
   write(bytes: Uint8Array): number {
     const taken = this.#socket.write(bytes);
     if (taken >= 0) return taken;

@@ -40,6 +40,10 @@ export class Http2Exchange implements RequestContext, Disposable {
     return this.#request.rawHeaders.length / 2;
   }
 
+  get clientAddress(): string {
+    return this.#request.socket.remoteAddress ?? "";
+  }
+
   /** Whether the client has sent all of its request. */
   get hasArrived(): boolean {
     return hasArrived(this.#request.stream);

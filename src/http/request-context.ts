@@ -2,6 +2,8 @@
 export interface RequestContext {
   /** The number of header lines of the request. Lines that repeat a name count one by one. */
   readonly headerCount: number;
+  /** The IP address at the other end of the connection; empty if it is closed. */
+  readonly clientAddress: string;
   /**
    * Cuts the connection, or resets the HTTP/2 stream, unless the response is complete or the deadline is set again within
    * `ms` milliseconds. 0 removes the deadline.

@@ -83,7 +83,7 @@ export async function startRelay(
   const { currentLcutIntervalMs } = config.monitoring;
   registerGauges(registry, { clock, health, currentLcutIntervalMs, serving, ...served });
   const status = startStatus(config, { clock, health, telemetry, backup, serving, ...served });
-  const management = starting.use(startManagement(config, { ...parts, health, status }));
+  const management = starting.use(startManagement(config, { ...parts, health, status, operatorRoutes: [] }));
   health.become("serving");
   const manager = starting.use(
     await startServiceManager(config, { ...parts, logger, notReady: () => health.notReady() }),
@@ -109,7 +109,7 @@ export async function startRelay(
       ({ pollSpacingMs } = next.upstream);
       // Access comes first: an SDK key that is no longer allowed must not be polled again.
       backup?.reconfigure?.(next);
-      for (const part of [access, specs, idLists, serving, status]) part.reconfigure(next);
+      for (const part of [access, specs, idLists, serving, status, management]) part.reconfigure(next);
       certificates?.checkNow();
       manager?.reloaded();
     },

@@ -11,6 +11,7 @@ import { HttpTelemetry } from "./topics/http.ts";
 import { IdListTelemetry } from "./topics/id-lists.ts";
 import { LimitTelemetry } from "./topics/limits.ts";
 import { LogEventsTelemetry } from "./topics/log-events.ts";
+import { OperatorTelemetry } from "./topics/operators.ts";
 import { RedisTelemetry } from "./topics/redis.ts";
 import { RpcTelemetry } from "./topics/rpc.ts";
 import { ServingTelemetry } from "./topics/serving.ts";
@@ -41,6 +42,7 @@ export interface Telemetry {
   readonly spool: SpoolTelemetry;
   readonly access: AccessTelemetry;
   readonly limits: LimitTelemetry;
+  readonly operators: OperatorTelemetry;
   readonly tls: TlsTelemetry;
   readonly http: HttpTelemetry;
   readonly rpc: RpcTelemetry;
@@ -65,6 +67,7 @@ export function createTelemetry({ preload, ...shared }: TelemetryOptions): Telem
     spool: new SpoolTelemetry(output),
     access: new AccessTelemetry(output),
     limits: new LimitTelemetry(output),
+    operators: new OperatorTelemetry(output),
     tls: new TlsTelemetry(output),
     http: new HttpTelemetry(output),
     rpc: new RpcTelemetry(output),

@@ -9,6 +9,7 @@ import { eventually } from "../support/common/wait.ts";
 /** Collects what is written. It takes a given number of bytes of each write, in turn. */
 class PatchyTransport implements ByteTransport {
   readonly copies = true;
+  readonly clientAddress = "";
   readonly #takes: readonly number[];
   readonly #chunks: Buffer[] = [];
   #writes = 0;

@@ -76,7 +76,11 @@ function openHandler(overrides: Partial<LogEventService> = {}, files: IdListSett
     emit: undefined,
   });
   return (path: string, init: RequestInit = {}) =>
-    http.handle(new Request(`http://relay.example${path}`, init), { headerCount: 1, setDeadline: () => {} });
+    http.handle(new Request(`http://relay.example${path}`, init), {
+      headerCount: 1,
+      clientAddress: "",
+      setDeadline: () => {},
+    });
 }
 
 const events = { method: "POST", headers: { "statsig-api-key": key }, body: '{"events":[{}]}' };

@@ -84,6 +84,8 @@ warn  allowed_keys_refused: invalid list of allowed SDK keys, keeping the previo
 warn  limit_reached: limit reached (limit)
 info  client_vanished: client unresponsive, closed its connection ()
 warn  connections_lowered: lowered --max-connections: limit of open files too low (connections_per_port open_files)
+info  operator_acted: operator action (action sdk_key client version)
+warn  operator_refused: rejected request to the operator API: wrong token (client)
 info  certificate_loaded: certificate replaced (serial expires)
 warn  certificate_refused: invalid certificate files, keeping the current certificate (reason)
 warn  certificate_expires_soon: certificate expires soon (expires days_left)

@@ -1,5 +1,7 @@
+import { readFileSync } from "node:fs";
+import { describeErrno } from "../../platform/errors.ts";
 import { type Mode, type OptionGroup, PORT } from "../option.ts";
-import { invalidValue, type Settings } from "../settings.ts";
+import { ConfigError, type Environment, invalidValue, type Settings } from "../settings.ts";
 import { TLS, type TlsConfig } from "./tls.ts";
 
 type ListenerProtocol = "http" | "https" | "grpc" | "grpcs";
@@ -14,10 +16,15 @@ export interface ListenerConfig {
   readonly port: number;
 }
 
-/** The port of probes, metrics and the status page. */
-export interface ManagementConfig {
+interface ManagementAddress {
   readonly bindAddress: string;
   readonly port: number;
+}
+
+/** The port of probes, metrics, the status page and the operator API. */
+export interface ManagementConfig extends ManagementAddress {
+  /** What requests to the operator API must carry; undefined if it is turned off. */
+  readonly token: string | undefined;
 }
 
 /** Returns the ports that follow from the mode and from TLS, in the order in which they are opened. */
@@ -42,10 +49,41 @@ export function readListeners(
 }
 
 /** Returns undefined if the management port is turned off. Throws ConfigError. */
-export function readManagement(settings: Settings): ManagementConfig | undefined {
+export function readManagement(settings: Settings, env: Environment): ManagementConfig | undefined {
+  const address = readManagementAddress(settings);
+  const token = readManagementToken(env);
+  return address && { ...address, token };
+}
+
+/** Returns undefined if the management port is turned off. Throws ConfigError. */
+export function readManagementAddress(settings: Settings): ManagementAddress | undefined {
   const port = settings.integer(LISTENERS.managementPort);
   const bindAddress = settings.text(LISTENERS.managementAddress) || settings.text(LISTENERS.bindAddress);
   return port === 0 ? undefined : { bindAddress, port };
+}
+
+export const MANAGEMENT_TOKEN = "SFP_MANAGEMENT_TOKEN";
+
+/** A token that can be guessed is as good as none. */
+const MIN_TOKEN_CHARS = 16;
+
+/** Returns undefined if the variable is not set. Never quotes the token. Throws ConfigError. */
+function readManagementToken(env: Environment): string | undefined {
+  const given = env[MANAGEMENT_TOKEN]?.trim() ?? "";
+  if (given === "") return undefined;
+  const token = given.startsWith("@") ? readTokenFile(given.slice(1)) : given;
+  if (token.length >= MIN_TOKEN_CHARS && /^[!-~]+$/.test(token)) return token;
+  throw new ConfigError(
+    `invalid ${MANAGEMENT_TOKEN} (expected at least ${MIN_TOKEN_CHARS} visible ASCII characters, or @FILE with them)`,
+  );
+}
+
+function readTokenFile(path: string): string {
+  try {
+    return readFileSync(path, "utf8").trim();
+  } catch (error) {
+    throw new ConfigError(`${MANAGEMENT_TOKEN}: cannot read "${path}": ${describeErrno(error)}`);
+  }
 }
 
 /**

@@ -72,6 +72,9 @@ export class Http1Connection implements RequestSink {
       startStream: (exchange) => this.#startStream(exchange),
       isDraining: () => this.#isDraining,
       copies: transport.copies,
+      get clientAddress() {
+        return transport.clientAddress;
+      },
       keepAliveTimeoutS: Math.floor(options.idleTimeoutMs / 1_000),
     };
     this.#deadlineMs = performance.now() + options.idleTimeoutMs;

@@ -14,6 +14,7 @@ export interface ExchangeConnection {
   isDraining(): boolean;
   readonly keepAliveTimeoutS: number;
   readonly copies: boolean;
+  readonly clientAddress: string;
 }
 
 /** The rest of a body of up to this length is read and dropped, so that the connection can be kept. */
@@ -50,6 +51,10 @@ export class Http1Exchange implements RequestContext, Http1ResponseTarget {
 
   get headerCount(): number {
     return this.head.headerCount;
+  }
+
+  get clientAddress(): string {
+    return this.#connection.clientAddress;
   }
 
   get keepAliveTimeoutS(): number {

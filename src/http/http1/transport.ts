@@ -5,6 +5,8 @@ import { socketDescriptor, tcpProgress } from "../../platform/tcp-connection.ts"
 export interface ByteTransport {
   /** Whether `write` copies the bytes it takes, so that the caller may overwrite them at once. */
   readonly copies: boolean;
+  /** The IP address of the client; empty once the socket is closed. */
+  readonly clientAddress: string;
   /** Returns how many bytes were taken. The rest must be written again when the transport has drained. */
   write(bytes: Uint8Array): number;
   pause(): void;
@@ -26,6 +28,9 @@ const TLS_SLICE_BYTES = 64 * 1024;
 export function tlsTransport(socket: TLSSocket): ByteTransport {
   return {
     copies: false,
+    get clientAddress() {
+      return socket.remoteAddress ?? "";
+    },
     write: (bytes) => {
       if (socket.writableNeedDrain || socket.writableEnded) return 0;
       const slice = bytes.subarray(0, TLS_SLICE_BYTES);

@@ -140,6 +140,16 @@ const EXAMPLES: Examples = {
     client_vanished: { kind: "client_vanished" },
     connections_lowered: { kind: "connections_lowered", connections: 100, descriptors: 256 },
   },
+  operators: {
+    operator_acted: {
+      kind: "operator_acted",
+      action: "roll back",
+      sdkKey: feed.sdkKey,
+      from: "10.0.0.1",
+      detail: { version: 7 },
+    },
+    operator_refused: { kind: "operator_refused", from: "10.0.0.1" },
+  },
   tls: {
     certificate_loaded: { kind: "certificate_loaded", replaces: true, serial: "0A", expiresAt: 1e12 },
     certificate_refused: { kind: "certificate_refused", reason: "the file is missing" },

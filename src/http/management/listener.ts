@@ -1,10 +1,11 @@
 import { createHash } from "node:crypto";
 import { Hono } from "hono";
-import { SharedCount } from "../platform/shared-count.ts";
-import type { EmitLimitEvent } from "../server/limits.ts";
-import { createApp } from "./app.ts";
-import { HttpListener } from "./http-listener.ts";
-import type { RequestEnv } from "./request-context.ts";
+import { SharedCount } from "../../platform/shared-count.ts";
+import type { EmitLimitEvent } from "../../server/limits.ts";
+import { createApp } from "../app.ts";
+import { HttpListener } from "../http-listener.ts";
+import type { RequestEnv } from "../request-context.ts";
+import { type OperatorApi, operatorRoutes } from "./operator-routes.ts";
 import page from "./status-page.html" with { type: "text" };
 
 interface ManagementOptions {
@@ -16,6 +17,7 @@ interface ManagementOptions {
   readonly metrics: () => Promise<string>;
   /** Returns the status as JSON text. */
   readonly status: () => Promise<string>;
+  readonly operators: OperatorApi;
   readonly emitLimit: EmitLimitEvent;
   /** Called with unexpected errors. */
   readonly onFault: (error: unknown) => void;
@@ -38,8 +40,9 @@ export class ManagementListener implements Disposable {
 
   /** Throws the system error if the port cannot be opened. */
   constructor(options: ManagementOptions) {
-    const app = createApp([managementRoutes(options), statusRoutes(options.status)], {}, options.onFault);
-    const { bindAddress, port, emitLimit } = options;
+    const { bindAddress, port, emitLimit, operators } = options;
+    const parts = [managementRoutes(options), statusRoutes(options.status), operatorRoutes(operators)];
+    const app = createApp(parts, {}, options.onFault);
     this.#listener = new HttpListener({
       ...{ bindAddress, port, reusePort: false, connections: new SharedCount(), emitLimit },
       handler: { fromCache: () => undefined, handle: (request, context) => app.fetch(request, context) },

@@ -1,0 +1,32 @@
+import { maskSdkKey } from "../../access/sdk-key.ts";
+import type { EmitOperatorEvent, OperatorEvent } from "../../http/management/events.ts";
+import { ThrottledLogs } from "../logging/throttled-log.ts";
+import type { TelemetryOutput } from "../output.ts";
+
+/** The audit trail of the operator API. */
+export class OperatorTelemetry {
+  readonly emit: EmitOperatorEvent;
+  readonly #logger: TelemetryOutput["logger"];
+  readonly #refusals: ThrottledLogs;
+
+  constructor({ logger, clock, contain }: TelemetryOutput) {
+    this.emit = contain((event) => this.#record(event));
+    this.#logger = logger;
+    this.#refusals = new ThrottledLogs(logger, clock);
+  }
+
+  #record(event: OperatorEvent): void {
+    switch (event.kind) {
+      case "operator_acted": {
+        const { action, sdkKey, from, detail } = event;
+        const key = sdkKey === undefined ? "all" : maskSdkKey(sdkKey);
+        this.#logger.log("info", "operator action", { action, sdk_key: key, client: from, ...detail });
+        return;
+      }
+      case "operator_refused":
+        this.#refusals
+          .of(event.kind)
+          .log("warn", "rejected request to the operator API: wrong token", { client: event.from });
+    }
+  }
+}
