@@ -11,6 +11,7 @@ const DEBIAN_PACKAGES: Readonly<Record<string, string>> = {
   "redis-server": "redis-server",
   "redis-sentinel": "redis-sentinel",
   "redis-cli": "redis-tools",
+  jq: "jq",
   chromium: "chromium",
   zsh: "zsh",
   fish: "fish",
