@@ -5,8 +5,10 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { exitOf } from "../common/exit-of.ts";
+import { freePort } from "../common/free-port.ts";
 import { Output } from "../common/output.ts";
 import { within } from "../common/wait.ts";
+import { servingAddresses } from "../relay/relay-process.ts";
 import { relayCommand } from "../relay/run-relay.ts";
 import { PRELUDE, STORIES } from "./story-text.ts";
 
@@ -28,6 +30,11 @@ interface StorySetting {
   readonly env?: Readonly<Record<string, string>>;
   /** Does what systemd does for `systemctl ACTION statsig-forward-proxy`. */
   readonly service?: (action: string) => Promise<void>;
+}
+
+interface StartedRelay {
+  readonly httpUrl: string;
+  readonly output: Output;
 }
 
 /** Runs the commands of a story as they are in the document, but for addresses and folders. */
@@ -81,8 +88,13 @@ export class Story implements AsyncDisposable {
   }
 
   /** Runs the next block to its end, and returns what it printed. Throws unless its exit code is 0. */
-  async run(): Promise<string> {
-    const child = this.#spawn();
+  run(): Promise<string> {
+    return this.execute(this.#nextBlock());
+  }
+
+  /** As {@link run}, for commands that are not in the text. */
+  async execute(commands: string): Promise<string> {
+    const child = this.#spawn(commands);
     const output = new Output(child.stdout, child.stderr);
     try {
       const exitCode = await within(exitOf(child), BLOCK_TIMEOUT_MS, "the block to end");
@@ -95,20 +107,46 @@ export class Story implements AsyncDisposable {
     }
   }
 
-  /** Starts the next block, which runs until the story ends. */
-  start(): Output {
-    const child = this.#spawn();
+  /**
+   * Starts the next block, which runs a relay until the story ends, on free ports. From then on, the story's commands are about this
+   * relay.
+   */
+  async startRelay(): Promise<StartedRelay> {
+    const ports = {
+      SFP_BIND_ADDRESS: "127.0.0.1",
+      SFP_HTTP_PORT: "0",
+      SFP_GRPC_PORT: "0",
+      SFP_MANAGEMENT_PORT: String(await freePort()),
+      SFP_POLLING_INTERVAL_IN_S: "1",
+      SFP_SERVING_THREADS: "1",
+    };
+    const child = this.#spawn(this.#nextBlock(), ports);
     this.#running.defer(async () => {
       killGroup(child);
       await exitOf(child);
     });
-    return new Output(child.stdout, child.stderr);
+    const output = new Output(child.stdout, child.stderr);
+    const ended = exitOf(child).then((exitCode) => {
+      throw new Error(`the relay ended with exit code ${exitCode}\n${output.text}`);
+    });
+    ended.catch(() => undefined);
+    const addresses = await within(Promise.race([output.until(servingAddresses), ended]), 30_000, "serving");
+    const urlOf = (protocol: string) => addresses.get(protocol) ?? "";
+    const host = (protocol: string) => new URL(urlOf(protocol)).host;
+    const places = { "localhost:8000": host("http"), "localhost:8001": host("management") };
+    const before = this.#setting;
+    this.#setting = { key: "", ...before, places: { ...before?.places, ...places } };
+    return { httpUrl: urlOf("http"), output };
   }
 
-  #spawn(): ChildProcess {
+  #nextBlock(): string {
     const block = this.#blocks.shift();
     if (block === undefined) throw new Error("the story has no further block");
-    const script = ["set -eu -o pipefail", PRELUDE, `key=${this.#setting?.key}`, block].join("\n");
+    return block;
+  }
+
+  #spawn(commands: string, env: Readonly<Record<string, string>> = {}): ChildProcess {
+    const script = ["set -eu -o pipefail", PRELUDE, `key=${this.#setting?.key}`, commands].join("\n");
     return spawn("bash", ["-c", this.#toPlaces(script)], {
       cwd: this.work,
       // A group of its own, so that what it starts ends with it.
@@ -118,6 +156,7 @@ export class Story implements AsyncDisposable {
         HOME: this.#folder,
         SFP_MANAGEMENT_TOKEN: STORY_TOKEN,
         ...this.#setting?.env,
+        ...env,
       },
       stdio: ["ignore", "pipe", "pipe"],
     });

@@ -136,8 +136,8 @@ export class RelayProcess implements AsyncDisposable {
   }
 }
 
-/** Parses log lines of both formats. */
-function servingAddresses(text: string): Map<string, string> | undefined {
+/** Returns the address of each listener by its protocol, or undefined until the relay serves. Parses log lines of both formats. */
+export function servingAddresses(text: string): Map<string, string> | undefined {
   if (!/ INFO +serving |"message":"serving"/.test(text)) return undefined;
   const lines = text.matchAll(/listening"?[ ,]"?protocol"?[=:]"?(\w+)"?[ ,]"?address"?[=:]"?([^\s"]+)/g);
   return new Map(Array.from(lines, ([, protocol = "", address = ""]) => [protocol, address]));
