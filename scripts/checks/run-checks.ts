@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { npmCommand, root, run } from "../command.ts";
+import { findStaleChartOptions } from "../gen/chart-options.ts";
 import { findStaleConfigurationTables } from "../gen/configuration-tables.ts";
 import { findStaleExampleSnippets } from "../gen/example-snippets.ts";
 import { findStaleMetricTables } from "../gen/metric-tables.ts";
@@ -31,6 +32,7 @@ const CHECKS: readonly Check[] = [
   { name: "Generated code is current", findProblems: findStaleProtobuf },
   { name: "Tables of metrics are current", findProblems: findStaleMetricTables },
   { name: "Tables of options are current", findProblems: findStaleConfigurationTables },
+  { name: "Options of the Helm chart are current", findProblems: findStaleChartOptions },
   { name: "Programs in docs are current", findProblems: findStaleExampleSnippets },
   { name: "Import rules", findProblems: () => findImportProblems(src) },
   { name: "Layout of src", findProblems: () => findLayoutProblems(src) },

@@ -78,6 +78,13 @@ export const POD_ROWS: readonly ChartRow[] = [
     is: false,
   },
   {
+    name: "service links",
+    original: "the default of Kubernetes: variables for every service of the namespace",
+    ...differs("none", "service links"),
+    at: [...POD, "enableServiceLinks"],
+    is: false,
+  },
+  {
     name: "pod.annotations",
     original: "are added",
     ...SAME,

@@ -88,6 +88,17 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
   value: "true"
 {{- end }}
 {{- end }}
+{{- with .Values.managementToken.secretName }}
+- name: SFP_MANAGEMENT_TOKEN
+  valueFrom:
+    secretKeyRef:
+      name: {{ . }}
+      key: {{ $.Values.managementToken.secretKey }}
+{{- end }}
+{{- if .Values.bootstrap.volume }}
+- name: SFP_BOOTSTRAP_PATH
+  value: /etc/statsig-forward-proxy/bootstrap
+{{- end }}
 {{- if ne (toString .Values.servingThreads) "auto" }}
 - name: SFP_SERVING_THREADS
   value: {{ include "sfp.text" .Values.servingThreads | quote }}
@@ -142,6 +153,11 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
   mountPath: /etc/statsig-forward-proxy/tls
   readOnly: true
 {{- end }}
+{{- if .Values.bootstrap.volume }}
+- name: {{ include "sfp.volumeName" (list . "bootstrap") }}
+  mountPath: /etc/statsig-forward-proxy/bootstrap
+  readOnly: true
+{{- end }}
 {{- with concat (.Values.volumeMounts | default list) (.Values.sfp.volumeMounts | default list) }}
 {{ toYaml . }}
 {{- end }}
@@ -169,7 +185,11 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- if .Values.tls.enabled }}
 - name: {{ include "sfp.volumeName" (list . "tls") }}
   secret:
-    secretName: {{ required "tls.secretName names the secret with the certificate" .Values.tls.secretName }}
+    secretName: {{ .Values.tls.secretName }}
+{{- end }}
+{{- with .Values.bootstrap.volume }}
+- name: {{ include "sfp.volumeName" (list $ "bootstrap") }}
+  {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- with fromYamlArray (include "sfp.givenVolumes" .) }}
 {{ toYaml . }}
