@@ -1,8 +1,10 @@
 import { join } from "node:path";
 import { npmCommand, root, run } from "../command.ts";
+import { findStaleChartAlerts } from "../gen/alert-rules.ts";
 import { findStaleChartOptions } from "../gen/chart-options.ts";
 import { findStaleConfigurationTables } from "../gen/configuration-tables.ts";
 import { findStaleExampleSnippets } from "../gen/example-snippets.ts";
+import { findStaleMessageIndex } from "../gen/message-index.ts";
 import { findStaleMetricTables } from "../gen/metric-tables.ts";
 import { findStaleProtobuf } from "../gen/protobuf.ts";
 import type { Counts } from "../test/counts.ts";
@@ -32,7 +34,11 @@ const CHECKS: readonly Check[] = [
   { name: "Generated code is current", findProblems: findStaleProtobuf },
   { name: "Tables of metrics are current", findProblems: findStaleMetricTables },
   { name: "Tables of options are current", findProblems: findStaleConfigurationTables },
-  { name: "Options of the Helm chart are current", findProblems: findStaleChartOptions },
+  {
+    name: "Options and alerts of the Helm chart are current",
+    findProblems: async () => [...(await findStaleChartOptions()), ...(await findStaleChartAlerts())],
+  },
+  { name: "Message index is current", findProblems: findStaleMessageIndex },
   { name: "Programs in docs are current", findProblems: findStaleExampleSnippets },
   { name: "Import rules", findProblems: () => findImportProblems(src) },
   { name: "Layout of src", findProblems: () => findLayoutProblems(src) },

@@ -1,5 +1,5 @@
 import { afterAll, describe, expect, test } from "bun:test";
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -50,6 +50,16 @@ describe("compose.yaml", () => {
         ["no-new-privileges:true"],
       ]);
     }
+  });
+
+  test("publishes the status page of each relay, and Prometheus, to this machine only", () => {
+    const published = names.flatMap((name) => serviceOf(name).ports ?? []);
+    const forOperators = published.filter((port) => /:(8001|9090)$/.test(port));
+    expect(forOperators).toEqual(["127.0.0.1:8001:8001", "127.0.0.1:8011:8001", "127.0.0.1:9090:9090"]);
+    const text = readFileSync(composePath, "utf8");
+    for (const port of forOperators) expect(text).toContain(`http://localhost:${port.split(":")[1]}`);
+    const onThisMachine = published.map((port) => port.split(":").at(-2));
+    expect(new Set(onThisMachine).size).toBe(published.length);
   });
 
   test("makes Prometheus scrape both relays at their management port", async () => {

@@ -3,6 +3,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parse } from "yaml";
+import { ALERTS_PATH, RUNBOOK_BASE } from "../../scripts/gen/alert-rules.ts";
 import { fetchHelm, hasHelm } from "../../scripts/release/helm.ts";
 import { rawGet } from "../support/clients/raw-get.ts";
 import { freePort } from "../support/common/free-port.ts";
@@ -182,6 +183,15 @@ describe.skipIf(!hasHelm || isMissing)(
       expect(Number(/^(\d+)Gi$/.exec(String(room))?.[1]) * 1024).toBeGreaterThan(
         sizes.reduce((sum, size) => sum + size),
       );
+    });
+
+    test("alerts with the shipped rules, under the runbook address of the values", () => {
+      const rule = resultOf("redis-fleet.yaml").find(({ kind }) => kind === "PrometheusRule");
+      const { groups } = (rule as unknown as { spec: { groups: unknown } }).spec;
+      const shipped = readFileSync(ALERTS_PATH, "utf8");
+      const address = "https://git.example.com/relay/blob/v1";
+      expect(groups).toEqual(parse(shipped.replaceAll(RUNBOOK_BASE, address)).groups);
+      expect(JSON.stringify(groups)).toContain(`"${address}/docs/monitoring.md#statsigrelaydown"`);
     });
 
     test("runs the image with its user and its volume", () => {

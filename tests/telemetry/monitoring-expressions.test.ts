@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { readAlertRules } from "../../scripts/gen/alert-rules.ts";
+import { RUNBOOK_BASE, readAlertRules } from "../../scripts/gen/alert-rules.ts";
 import { METRICS } from "../../src/telemetry/metrics/catalog.ts";
 import { expressionsOf, type Panel, readDashboard } from "../support/telemetry/dashboard.ts";
 import { growthOfVersionsIn, unknownIn, wrongMatchersIn } from "../support/telemetry/promql.ts";
@@ -21,8 +21,8 @@ describe("alert rules", () => {
   test("each has a severity, a summary, a description, and a section of the document as its runbook", () => {
     for (const { alert, labels, annotations } of rules) {
       expect(["warning", "critical"]).toContain(String(labels["severity"]));
-      expect(Object.keys(annotations)).toEqual(["summary", "description", "runbook"]);
-      expect(annotations["runbook"]).toBe(`docs/monitoring.md#${alert.toLowerCase()}`);
+      expect(Object.keys(annotations)).toEqual(["summary", "description", "runbook_url"]);
+      expect(annotations["runbook_url"]).toBe(`${RUNBOOK_BASE}/docs/monitoring.md#${alert.toLowerCase()}`);
       expect(document).toContain(`\n### ${alert}\n`);
     }
     expect(new Set(rules.map(({ alert }) => alert)).size).toBe(rules.length);
