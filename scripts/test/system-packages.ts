@@ -19,6 +19,7 @@ const DEBIAN_PACKAGES: Readonly<Record<string, string>> = {
   promtool: "prometheus",
   "systemd-analyze": "systemd",
   unzip: "unzip",
+  rpmbuild: "rpm",
   strace: "strace",
   faketime: "faketime",
 };
