@@ -17,8 +17,7 @@ describe("the Dockerfile", () => {
   });
 
   test("ends with a base image without a shell and a non-root user", () => {
-    expect(image.base).toStartWith("gcr.io/distroless/");
-    expect(image.base).toEndWith(":nonroot");
+    expect(image.base).toMatch(/^gcr\.io\/distroless\/[\w-]+:nonroot(@sha256:[0-9a-f]{64})?$/);
     expect([image.uid, image.gid]).toEqual([65532, 65532]);
   });
 

@@ -1,7 +1,4 @@
 import { describe, expect, test } from "bun:test";
-import { readdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { parse } from "yaml";
 import { ReleaseRepository } from "../support/deploy/release-repository.ts";
 
@@ -104,25 +101,5 @@ describe("npm run release", () => {
     using repository = new ReleaseRepository();
     const { exitCode, stderr } = repository.release(...args);
     expect([exitCode, stderr]).toEqual([1, expect.stringContaining(`release: ${problem}`)]);
-  });
-});
-
-describe("the workflows of GitHub", () => {
-  const folder = fileURLToPath(new URL("../../.github/workflows", import.meta.url));
-  const textOf = (file: string) => readFileSync(join(folder, file), "utf8");
-
-  test("run the same script as every other CI", () => {
-    const { jobs } = parse(textOf("ci.yml"));
-    const steps: { run?: string }[] = jobs.test.steps;
-    expect(steps.map(({ run }) => run).filter(Boolean)).toEqual([expect.stringMatching(/ bash \.ci\/run$/)]);
-  });
-
-  test("name actions by commits, which can't be moved, and may write only where they release", () => {
-    for (const file of readdirSync(folder)) {
-      const used = Array.from(textOf(file).matchAll(/uses: (\S+)/g), ([, action = ""]) => action);
-      expect(used.length).toBeGreaterThan(0);
-      for (const action of used) expect(action).toMatch(/^[\w-]+\/[\w-]+@[0-9a-f]{40}$/);
-    }
-    expect(parse(textOf("ci.yml")).permissions).toEqual({ contents: "read" });
   });
 });
