@@ -4,7 +4,7 @@
 #   --build-arg CREATED=$(date -u +%Y-%m-%dT%H:%M:%SZ) -t statsig-forward-proxy .
 # Both architectures: docker buildx build --platform linux/amd64,linux/arm64 …
 
-# Base images are named by tag. Pin them by digest where you build: FROM …@sha256:….
+# `npm run pin-images` pins the base images by the digest that their tags stand for.
 
 # The build runs on the builder's architecture and cross-compiles: nothing is emulated.
 FROM --platform=$BUILDPLATFORM node:22-bookworm-slim AS build

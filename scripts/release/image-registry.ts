@@ -48,7 +48,7 @@ export async function fetchDigest({ registry, repository, tag }: ImageReference)
   return digest;
 }
 
-/** Gets the token that a public registry gives to everybody. */
+/** Gets the token that a public registry gives without a login. */
 async function fetchToken(challenge: string, from: string): Promise<string> {
   const fields = Object.fromEntries(
     Array.from(challenge.matchAll(/(\w+)="([^"]*)"/g), ([, name = "", value = ""]) => [name, value]),

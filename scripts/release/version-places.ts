@@ -6,6 +6,7 @@ interface Place {
 }
 
 const imageTag = (version: string) => `statsig-forward-proxy:${version}`;
+const buildArg = (version: string) => `--build-arg VERSION=${version} `;
 const chart = "deploy/helm/statsig-forward-proxy";
 
 export const VERSION_PLACES: readonly Place[] = [
@@ -13,6 +14,19 @@ export const VERSION_PLACES: readonly Place[] = [
   { file: `${chart}/Chart.yaml`, text: (version) => `\nversion: ${version}\n` },
   { file: `${chart}/Chart.yaml`, text: (version) => `\nappVersion: ${version}\n` },
   { file: `${chart}/README.md`, text: imageTag },
+  { file: `${chart}/README.md`, text: (version) => `image.tag=${version}` },
+  { file: `${chart}/README.md`, text: (version) => `--version ${version}` },
+  { file: "Dockerfile", text: buildArg },
+  { file: "docs/binary-and-image.md", text: buildArg },
+  { file: "docs/binary-and-image.md", text: (version) => `statsig-forward-proxy ${version} (` },
+  { file: "docs/binary-and-image.md", text: (version) => `VERSION=${version}\n` },
+  { file: "docs/configuration.md", text: (version) => `statsig-forward-proxy ${version},` },
+  { file: "docs/deployment.md", text: imageTag },
+  { file: "docs/deployment.md", text: (version) => `image.tag=${version}` },
+  { file: "docs/deployment.md", text: (version) => `--version ${version}` },
+  { file: "docs/deployment.md", text: (version) => `statsig-forward-proxy_${version}_amd64.deb` },
+  { file: "docs/deployment.md", text: (version) => `statsig-forward-proxy-${version}-1.x86_64.rpm` },
+  { file: "docs/migrating.md", text: (version) => `TAG=${version}\n` },
   { file: "deploy/kubernetes/active.yaml", text: imageTag },
   { file: "deploy/kubernetes/passive.yaml", text: imageTag },
 ];

@@ -1,3 +1,4 @@
+import { version } from "../../package.json";
 import { type ChartRow, CONTAINER, differs, POD, SAME } from "../support/drop-in/chart-row.ts";
 
 export const POD_ROWS: readonly ChartRow[] = [
@@ -44,7 +45,7 @@ export const POD_ROWS: readonly ChartRow[] = [
     original: "statsig/statsig-forward-proxy:stable-…",
     ...differs("statsig-forward-proxy with the version of the chart", "`image`"),
     at: [...CONTAINER, "image"],
-    is: "statsig-forward-proxy:0.1.0",
+    is: `statsig-forward-proxy:${version}`,
   },
   {
     name: "imagePullSecrets",

@@ -10,7 +10,7 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 const digestOf = (text: string) => `sha256:${new Bun.CryptoHasher("sha256").update(text).digest("hex")}`;
 
-/** A registry that, like public ones, wants a token that it gives to everybody. */
+/** A registry that, like public ones, wants a token that it gives without a login. */
 function startRegistry(tags: Record<string, string>) {
   const server = Bun.serve({
     port: 0,

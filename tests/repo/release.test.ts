@@ -25,6 +25,24 @@ describe("npm run release", () => {
     expect(repository.read("dist/built")).toContain('"version": "0.2.0"');
   });
 
+  test("leaves the old version in no document and no file for a deployment", () => {
+    using repository = new ReleaseRepository();
+    const { version } = JSON.parse(repository.read("package.json")) as { version: string };
+    repository.release("77.66.55", "--build", "true");
+    const places = ["README.md", "Dockerfile", "docs", "deploy"];
+    // Prints nothing, and fails, if nothing is found.
+    const found = repository.run(
+      "git",
+      "grep",
+      "--line-number",
+      "--word-regexp",
+      "--fixed-strings",
+      version,
+      ...places,
+    );
+    expect(found).toBe("");
+  });
+
   test("puts the notes into the tag, including headings", () => {
     using repository = new ReleaseRepository();
     repository.release("1.0.0-rc.1", "--build", "true");

@@ -25,7 +25,15 @@ export class ReleaseRepository implements Disposable {
   readonly path = mkdtempSync(join(tmpdir(), "sfp-release-"));
 
   constructor() {
-    for (const name of ["scripts", "deploy", "package.json", ".gitignore"]) {
+    for (const name of [
+      "scripts",
+      "deploy",
+      "docs",
+      "Dockerfile",
+      "README.md",
+      "package.json",
+      ".gitignore",
+    ]) {
       cpSync(join(root, name), join(this.path, name), { recursive: true });
     }
     this.write("CHANGELOG.md", CHANGELOG);
@@ -43,6 +51,13 @@ export class ReleaseRepository implements Disposable {
   release(...args: readonly string[]): { exitCode: number; stdout: string; stderr: string } {
     const { exitCode, stdout, stderr } = this.#run([process.execPath, "scripts/release.ts", ...args]);
     return { exitCode, stdout: stdout.toString(), stderr: stderr.toString() };
+  }
+
+  /** Returns what a command prints in the repository, whether it fails or not. */
+  run(...command: readonly string[]): string {
+    return this.#run([...command])
+      .stdout.toString()
+      .trim();
   }
 
   read(file: string): string {
