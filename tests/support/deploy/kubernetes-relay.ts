@@ -51,7 +51,12 @@ export async function printedByContainer(
   for (const { name, value, valueFrom } of container.env ?? []) {
     if ((value === undefined) === (valueFrom === undefined))
       throw new Error(`${name} must have either value or valueFrom`);
-    env[name] = value === undefined ? (name === "REDIS_URL" ? "redis://redis:6379" : "a-secret") : at(value);
+    env[name] =
+      value === undefined
+        ? name === "REDIS_URL"
+          ? "redis://redis:6379"
+          : "a-secret-of-the-cluster"
+        : at(value);
   }
   return await runRelay(["--print-config", ...(container.args ?? []).map(at)], env);
 }
