@@ -103,6 +103,7 @@ const ACCEPTED: readonly Sets[] = [
     "sfp.config.enforce-tls=false",
     'service.ports=[{"name":"http","port":80,"targetPort":8000}]',
   ],
+  ['sfp.args=["offline","http","local"]'],
   ['sfp.args=["--enforce-tls","http","disabled","-p","5"]'],
   ['sfp.args=["http","redis"]', "sfp.envFromSecret=a"],
   ['sfp.args=["http","redis"]', 'sfp.secrets=[{"envName":"REDIS_URL","secretName":"a","secretKey":"b"}]'],

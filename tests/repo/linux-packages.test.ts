@@ -155,7 +155,7 @@ test("the scripts of the .deb start nothing at first, restart a running relay af
 });
 
 describeWith("rpmbuild")("the .rpm package", () => {
-  test("has the same files; settings are kept in an upgrade", () => {
+  test("has the same files, and settings that upgrades keep", () => {
     const name = buildRpm(given("0.9.0"));
     expect(name).toBe("statsig-forward-proxy-0.9.0-1.x86_64.rpm");
     const files = listed(runCommand("rpm", "-qlpv", join(out, name)).stdout);
@@ -177,6 +177,17 @@ describeWith("rpmbuild")("the .rpm package", () => {
       expect(readFileSync(target.file("usr/bin/statsig-forward-proxy"))).toEqual(readFileSync(standIn));
     },
   );
+
+  test.skipIf(!isRoot)("keeps changed settings in an upgrade", () => {
+    using target = new PackageRoot();
+    target.rpm("--install", join(out, buildRpm(given("0.9.0"))));
+    appendFileSync(target.file(CONFIG), "SFP_CACHE=redis\n");
+    expect(target.rpm("--upgrade", join(out, buildRpm(given("0.9.1")))).exitCode).toBe(0);
+    expect(readFileSync(target.file(CONFIG), "utf8")).toEndWith("SFP_CACHE=redis\n");
+    expect(target.rpm("--query", "statsig-forward-proxy").stdout).toBe(
+      "statsig-forward-proxy-0.9.1-1.x86_64\n",
+    );
+  });
 
   test("starts nothing at first", () => {
     const { stdout } = runCommand("rpm", "-qp", "--scripts", join(out, buildRpm(given("0.9.0"))));

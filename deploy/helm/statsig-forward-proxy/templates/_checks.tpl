@@ -23,7 +23,7 @@ alone shows, values.schema.json rejects.
 {{- end }}
 {{- with .Values.sfp.args }}
 {{- $first := toString (first .) }}
-{{- if not (or (hasPrefix "-" $first) (has $first (list "grpc-and-http" "grpc" "http" "demo"))) }}
+{{- if not (or (hasPrefix "-" $first) (has $first (list "grpc-and-http" "grpc" "http" "offline" "demo"))) }}
 {{- fail (printf "sfp.args begins with %q: expected a MODE, which is grpc-and-http, grpc or http" $first) }}
 {{- end }}
 {{- end }}
