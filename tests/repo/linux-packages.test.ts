@@ -184,7 +184,7 @@ describeWith("rpmbuild")("the .rpm package", () => {
     appendFileSync(target.file(CONFIG), "SFP_CACHE=redis\n");
     expect(target.rpm("--upgrade", join(out, buildRpm(given("0.9.1")))).exitCode).toBe(0);
     expect(readFileSync(target.file(CONFIG), "utf8")).toEndWith("SFP_CACHE=redis\n");
-    expect(target.rpm("--query", "statsig-forward-proxy").stdout).toBe(
+    expect(runCommand("rpm", "--root", target.path, "--query", "statsig-forward-proxy").stdout).toBe(
       "statsig-forward-proxy-0.9.1-1.x86_64\n",
     );
   });
