@@ -34,6 +34,14 @@ const REJECTED: readonly (readonly [Sets, string])[] = [
     ['sfp.secrets=[{"envName":"SFP_KEYS","secretName":"a","secretKey":"b"}]'],
     "sfp: SFP_KEYS is not a variable",
   ],
+  [
+    ["servingThreads=2", "sfp.environment.SFP_SERVING_THREADS=4"],
+    "SFP_SERVING_THREADS is set in sfp, and by",
+  ],
+  [
+    ["sdkKeys.secretName=a", 'sfp.environmentVariables=[{"name":"SFP_PRELOAD_SDK_KEYS","value":"secret-b"}]'],
+    "the variable SFP_PRELOAD_SDK_KEYS is set in sfp, and by another value of the chart too",
+  ],
   // What is served, and to whom.
   [["sdkKeys.allowOnly=true"], "sdkKeys.allowOnly needs sdkKeys.secretName"],
   [

@@ -143,6 +143,10 @@ describe.skipIf(!hasHelm || isMissing)(
       expect(stdout).toContain("WARNING: sfp.livenessProbe runs /bin/sh, which the image does not have.");
       const quiet = await helm("install", "relays", chartFolder, "--dry-run=client");
       expect([quiet.exitCode, quiet.stdout]).toEqual([0, expect.not.stringContaining("WARNING")]);
+      expect(quiet.stdout).not.toContain("CACHE is disabled");
+      const values = valuesOf("http-only.yaml");
+      const { stdout: notes } = await helm("install", "relays", chartFolder, "--dry-run=client", ...values);
+      expect(notes).toContain("CACHE is disabled: a container that restarts");
     });
 
     test("replaces pods only when the configuration file changes", async () => {

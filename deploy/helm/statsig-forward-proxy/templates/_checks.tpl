@@ -39,6 +39,11 @@ alone shows, values.schema.json rejects.
 {{- fail (printf "sfp: %s is not a variable of this version of the relay, which would ignore it. docs/configuration.md lists them" .) }}
 {{- end }}
 {{- end }}
+{{- range fromYamlArray (include "sfp.ownEnv" . | trim) }}
+{{- if has .name $names }}
+{{- fail (printf "the variable %s is set in sfp, and by another value of the chart too. Kubernetes would keep the one in sfp only: remove one" .name) }}
+{{- end }}
+{{- end }}
 {{- end }}
 
 {{- define "sfp.checkAccess" -}}

@@ -57,7 +57,8 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- printf "%s-management" (include "sfp.fullname" . | trunc 52 | trimSuffix "-") }}
 {{- end }}
 
-{{- define "sfp.env" -}}
+{{- /* Variables that follow from other values than those of sfp. */}}
+{{- define "sfp.ownEnv" -}}
 {{- if .Values.sfp.config }}
 - name: SFP_CONFIG
   value: /etc/statsig-forward-proxy/config/relay.yaml
@@ -103,6 +104,10 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 - name: SFP_SERVING_THREADS
   value: {{ include "sfp.text" .Values.servingThreads | quote }}
 {{- end }}
+{{- end }}
+
+{{- define "sfp.env" -}}
+{{- include "sfp.ownEnv" . | trim }}
 {{- range $name, $value := .Values.sfp.environment }}
 - name: {{ $name | quote }}
   value: {{ include "sfp.text" $value | quote }}
