@@ -50,7 +50,7 @@ export const folderRules: Readonly<Record<string, FolderRule>> = {
   },
   demo: { may: ["gen", "platform"] },
   doctor: {
-    may: [...domain, "config", "gen", "platform", "redis", "server", "upstream", "version"],
+    may: [...domain, "config", "gen", "platform", "redis", "server", "telemetry", "upstream", "version"],
   },
   cli: { may: ["access", "config", "demo", "doctor", "platform", "version"] },
 };

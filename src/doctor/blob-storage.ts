@@ -1,6 +1,6 @@
 import { maskSdkKey, type SdkKey } from "../access/sdk-key.ts";
 import { type BlobSpecs, CONTAINERS } from "../upstream/blob-specs.ts";
-import { type Check, type CheckResult, failed, ok, skipped, warning } from "./check.ts";
+import { type Check, type CheckResult, failed, MAX_CHECKED_KEYS, ok, skipped, warning } from "./check.ts";
 
 interface BlobStorageToCheck {
   /** Undefined if config specs come from `STATSIG_ENDPOINT` only. */
@@ -10,9 +10,6 @@ interface BlobStorageToCheck {
   readonly sdkKeys: readonly SdkKey[];
 }
 
-/** Enough keys to find a systematic problem. */
-const MAX_CHECKED = 20;
-
 /** Checks whether Azure Blob Storage has config specs for each preloaded key. The check of upstream shows whether it responds. */
 export function blobStorageCheck({ specs, problem, sdkKeys }: BlobStorageToCheck): Check {
   return {
@@ -21,9 +18,9 @@ export function blobStorageCheck({ specs, problem, sdkKeys }: BlobStorageToCheck
       if (problem !== undefined) return [notUsed(problem)];
       if (specs === undefined) return [skipped("not used, config specs come from STATSIG_ENDPOINT")];
       if (sdkKeys.length === 0) return [skipped("--preload-sdk-keys is not set")];
-      const checked = sdkKeys.slice(0, MAX_CHECKED);
+      const checked = sdkKeys.slice(0, MAX_CHECKED_KEYS);
       const results = await Promise.all(checked.map((sdkKey) => checkSdkKey(sdkKey, specs, signal)));
-      const rest = sdkKeys.length - MAX_CHECKED;
+      const rest = sdkKeys.length - MAX_CHECKED_KEYS;
       return rest > 0 ? [...results, skipped(`${rest} more`)] : results;
     },
   };
@@ -32,7 +29,7 @@ export function blobStorageCheck({ specs, problem, sdkKeys }: BlobStorageToCheck
 function notUsed(problem: string): CheckResult {
   return warning(
     `not used: ${problem}`,
-    "correct it, or unset ENABLE_BLOB_STORAGE_FOR_DOWNLOAD_CONFIG_SPECS (docs/deployment.md)",
+    "correct it, or unset ENABLE_BLOB_STORAGE_FOR_DOWNLOAD_CONFIG_SPECS to take all config specs from STATSIG_ENDPOINT",
   );
 }
 

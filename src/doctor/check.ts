@@ -23,6 +23,9 @@ export interface CompletedCheck {
   readonly results: readonly CheckResult[];
 }
 
+/** Enough SDK keys to find a systematic problem. */
+export const MAX_CHECKED_KEYS = 20;
+
 /** Time limit of one check. */
 const TIME_LIMIT_MS = 15_000;
 

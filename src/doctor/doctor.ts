@@ -7,9 +7,11 @@ import { systemClock } from "../platform/clock.ts";
 import { availableCores } from "../platform/cores.ts";
 import { UserError } from "../platform/errors.ts";
 import { Supervisor } from "../platform/supervisor.ts";
+import type { RedisAddress } from "../redis/options.ts";
 import { WorkerPreparer } from "../specs/payload/preparer.ts";
 import { BlobSpecs } from "../upstream/blob-specs.ts";
 import { UpstreamEndpoint } from "../upstream/endpoint.ts";
+import { IdListFiles, StatsigIdLists } from "../upstream/id-lists.ts";
 import { StatsigSpecs } from "../upstream/specs.ts";
 import { VERSION } from "../version.ts";
 import { blobStorageCheck } from "./blob-storage.ts";
@@ -34,6 +36,8 @@ import {
   type PortToOpen,
   portsCheck,
 } from "./host.ts";
+import { idListsCheck } from "./id-lists.ts";
+import { logEventsCheck } from "./log-events.ts";
 import {
   authoritiesCheck,
   clockCheck,
@@ -45,6 +49,7 @@ import {
 } from "./network.ts";
 import { redisCheck } from "./redis.ts";
 import { sdkKeysCheck } from "./sdk-keys.ts";
+import { findSinks, sinksCheck } from "./sinks.ts";
 
 /** The variable that has the address of blob storage. */
 const STORAGE_SETTING = "DCS_BLOB_STORAGE_CONNECTION_STRING";
@@ -71,7 +76,7 @@ async function createChecks(given: GivenConfig, env: Environment): Promise<reado
     return [configurationCheck(config), ...createConfigChecks(config, given, env)];
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
-    const fix = "correct it; see --help for every option, and docs/configuration.md for details";
+    const fix = "correct it; --help lists every option and variable with its values";
     return [{ name: "configuration", run: async () => [failed(redactSecrets(error.message), fix)] }];
   }
 }
@@ -81,12 +86,15 @@ function configurationCheck({ mode, cache }: Config): Check {
 }
 
 function createConfigChecks(config: Config, given: GivenConfig, env: Environment): readonly Check[] {
-  const { upstreamUrl, upstreamProxied, events, preloadSdkKeys, cache, redis, tls, limits } = config;
+  const { upstreamUrl, upstreamProxied, events, preloadSdkKeys, cache, redis, tls, limits, idLists } = config;
   const createEndpoint = (baseUrl: string, proxied: boolean) =>
     new UpstreamEndpoint({ baseUrl, proxied, relayVersion: VERSION });
   const endpoint = createEndpoint(upstreamUrl, upstreamProxied);
   const source = new StatsigSpecs(endpoint, systemClock, config.maxPayloadBytes);
-  const eventsEndpoint = createEndpoint(events.upstreamUrl, events.upstreamProxied);
+  const eventsTarget = {
+    endpoint: createEndpoint(events.upstreamUrl, events.upstreamProxied),
+    shownUrl: displayUrl(events.upstreamUrl),
+  };
   const ports = findPorts(config);
   const isRelayRunning = async () => (await isAnyRelay(ports)) || (await checkHealth(given, env)).isReady;
   return [
@@ -101,11 +109,7 @@ function createConfigChecks(config: Config, given: GivenConfig, env: Environment
     authoritiesCheck(env["NODE_EXTRA_CA_CERTS"] || undefined),
     upstreamCheck([
       { shownUrl: displayUrl(upstreamUrl), variable: "STATSIG_ENDPOINT", endpoint },
-      {
-        shownUrl: displayUrl(events.upstreamUrl),
-        variable: "LOG_EVENT_STATSIG_ENDPOINT",
-        endpoint: eventsEndpoint,
-      },
+      { ...eventsTarget, variable: "LOG_EVENT_STATSIG_ENDPOINT" },
       ...findFilesHost(config, env, createEndpoint),
       ...findStorageHost(config, createEndpoint),
     ]),
@@ -120,7 +124,15 @@ function createConfigChecks(config: Config, given: GivenConfig, env: Environment
       openPreparer: () =>
         new WorkerPreparer(new Supervisor({ clock: systemClock, emit: () => {} }), config.maxPayloadBytes),
     }),
+    idListsCheck({
+      sdkKeys: preloadSdkKeys,
+      manifests: new StatsigIdLists(endpoint, systemClock),
+      files: new IdListFiles(systemClock, { relayVersion: VERSION, baseUrl: idLists.givenFilesUrl }),
+      fetchesFiles: idLists.proxied || idLists.refreshesFiles,
+    }),
+    logEventsCheck({ ...eventsTarget, sdkKeys: preloadSdkKeys }),
     redisCheck(cache === "redis" ? { ...redis, clock: systemClock } : undefined),
+    sinksCheck(findSinks(config, env, eventsTarget)),
     clockCheck(endpoint),
     foldersCheck(findFolders(config)),
     portsCheck({ ports, isRelayRunning }),
@@ -172,10 +184,19 @@ function findHosts(config: Config): readonly HostToFind[] {
   const { address } = redis.connection;
   const nodes =
     address.kind === "single" ? [address] : "nodes" in address ? address.nodes : address.sentinels;
-  return [
-    ...hosts,
-    ...nodes.map(({ host }) => ({ host, setting: "the variables of Redis (docs/redis.md)" })),
-  ];
+  return [...hosts, ...nodes.map(({ host }) => ({ host, setting: findRedisVariable(address) }))];
+}
+
+/** The variable that names the host of Redis. `REDIS_URL` names it as well as `REDIS_ENTERPRISE_HOST`. */
+function findRedisVariable({ kind }: RedisAddress): string {
+  switch (kind) {
+    case "single":
+      return "REDIS_URL or REDIS_ENTERPRISE_HOST";
+    case "sentinel":
+      return "REDIS_SENTINELS";
+    case "cluster":
+      return "REDIS_CLUSTER_NODES";
+  }
 }
 
 function findProxy(upstreamUrl: string, env: Environment): ProxySetting | undefined {

@@ -24,12 +24,28 @@ export function portsCheck({ ports, isRelayRunning }: PortsToOpen): Check {
   return {
     name: "ports",
     run: async () => {
+      // Two options with one port would find each other, or the relay that runs with other options.
+      const same = ports.flatMap((port, at) => findSamePort(port, ports.slice(0, at)) ?? []);
+      if (same.length > 0) return same;
       const problems = await Promise.all(ports.map(tryToListen));
       const inUse = problems.some((problem) => problem === "EADDRINUSE");
       const isRunning = inUse && (await isRelayRunning());
       return ports.map((port, at) => toPortResult(port, problems[at], isRunning));
     },
   };
+}
+
+/** Addresses that stand for all addresses of this machine. */
+const ANY_ADDRESS: ReadonlySet<string> = new Set(["0.0.0.0", "::"]);
+
+function findSamePort(port: PortToOpen, others: readonly PortToOpen[]): CheckResult | undefined {
+  const overlaps = (a: string, b: string) => a === b || ANY_ADDRESS.has(a) || ANY_ADDRESS.has(b);
+  const other = others.find((each) => each.port === port.port && overlaps(each.address, port.address));
+  if (other === undefined || port.port === 0) return undefined;
+  return failed(
+    `--${other.option} and --${port.option} have the same port, ${port.port}`,
+    `set --${port.option} to another port`,
+  );
 }
 
 function toPortResult(

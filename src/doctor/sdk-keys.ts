@@ -1,16 +1,13 @@
 import { maskSdkKey, type SdkKey } from "../access/sdk-key.ts";
 import type { SpecPreparer } from "../specs/payload/preparer.ts";
 import { NOTHING_HELD, type SpecSource } from "../specs/source.ts";
-import { type Check, type CheckResult, failed, ok, skipped } from "./check.ts";
+import { type Check, type CheckResult, failed, MAX_CHECKED_KEYS, ok, skipped } from "./check.ts";
 
 interface SdkKeysToCheck {
   readonly sdkKeys: readonly SdkKey[];
   readonly source: SpecSource;
   readonly openPreparer: () => SpecPreparer;
 }
-
-/** Enough keys to find a systematic problem. */
-const MAX_CHECKED = 20;
 
 const CHECK_ENDPOINT = "check that STATSIG_ENDPOINT is an upstream that serves config specs";
 
@@ -21,11 +18,11 @@ export function sdkKeysCheck({ sdkKeys, source, openPreparer }: SdkKeysToCheck):
     run: async (signal) => {
       if (sdkKeys.length === 0) return [skipped("--preload-sdk-keys is not set")];
       await using preparer = openPreparer();
-      const checked = sdkKeys.slice(0, MAX_CHECKED);
+      const checked = sdkKeys.slice(0, MAX_CHECKED_KEYS);
       const results = await Promise.all(
         checked.map((sdkKey) => checkSdkKey(sdkKey, source, preparer, signal)),
       );
-      const rest = sdkKeys.length - MAX_CHECKED;
+      const rest = sdkKeys.length - MAX_CHECKED_KEYS;
       return rest > 0 ? [...results, skipped(`${rest} more`)] : results;
     },
   };

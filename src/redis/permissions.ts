@@ -131,7 +131,7 @@ export class RedisPermissions {
         this.#add({ permission: this.#toKeyPattern(args), cost: "these keys can't be used", command });
         return failure;
       case "channel":
-        this.#add({ permission: this.#channels, cost: NO_NOTICES, command });
+        this.#add({ permission: this.channels, cost: NO_NOTICES, command });
         return failure;
     }
   }
@@ -145,7 +145,7 @@ export class RedisPermissions {
         ? ["+evalsha", "+eval", this.#findScriptPermissions(args)]
         : [`+${command.toLowerCase()}`];
     if (command === "EVAL") given.push(this.#findScriptPermissions(args));
-    for (const permission of [this.#toKeyPattern(args), this.#channels])
+    for (const permission of [this.#toKeyPattern(args), this.channels])
       if (this.#missing.get(permission)?.command === command) given.push(permission);
     for (const permission of given) {
       if (this.#missing.delete(permission)) this.#emit({ kind: "redis_permission_given", permission });
@@ -158,7 +158,8 @@ export class RedisPermissions {
     this.#emit({ kind: "redis_permission_missing", permission, cost });
   }
 
-  get #channels(): string {
+  /** The permission for the channel of relays, in the syntax of ACL SETUSER. */
+  get channels(): string {
     return `&${escapeGlob(this.#keys.ofRelays)}*`;
   }
 

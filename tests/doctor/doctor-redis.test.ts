@@ -2,7 +2,9 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { execFileSync } from "node:child_process";
 import { freePort } from "../support/common/free-port.ts";
 import { describeWith } from "../support/common/needs.ts";
+import { RedisCluster } from "../support/redis/redis-cluster.ts";
 import { RedisServer } from "../support/redis/redis-server.ts";
+import { envOfUser, limitedUser, ORIGINAL_COMMANDS } from "../support/redis/redis-users.ts";
 import { TokenAuthority } from "../support/redis/token-authority.ts";
 import { expectProblem, problemsOf, type Settings } from "../support/relay/doctor.ts";
 import { Authority, pemOf } from "../support/relay/pki.ts";
@@ -67,6 +69,53 @@ describeWith(
     await using redis = await RedisServer.start({ config });
     const env = envOf(redis.port, { REDIS_ENTERPRISE_USER: "reader", REDIS_ENTERPRISE_PASSWORD: "pass" });
     await expectProblem(problemsWith(env), "Redis", /entries cannot be .*may not run WATCH/, /ACL SETUSER/);
+  });
+
+  const FULL = "~* &* +@all";
+  const CHANNELS = "&statsig_forward_proxy::*";
+
+  test.each<readonly [rules: string, missing: readonly string[]]>([
+    ["~* &* +@all -subscribe", ["+subscribe"]],
+    ["~* &* +@all -publish", ["+publish"]],
+    ["~* resetchannels +@all", [CHANNELS]],
+    ["~* &* +@all -eval", ["+eval"]],
+    ["~* &* +@all -evalsha", ["+evalsha"]],
+    ["~* &* +@all -set -pttl -type", ["+set", "+pttl", "+type"]],
+    ["~statsig|* &* +@all", ["~statsig_forward_proxy::*"]],
+    [
+      ORIGINAL_COMMANDS,
+      [..."+hmget +hstrlen +set +pttl +type +evalsha +eval +subscribe +publish".split(" ")],
+    ],
+  ])("rights that a fleet needs, each with the rule that grants it: %s", async (rules, missing) => {
+    await using redis = await RedisServer.start();
+    const user = await limitedUser(redis, rules);
+    const problems = await problemsWith(envOfUser(user));
+    const granting = problems.flatMap(({ detail, fix = "" }) => {
+      const [, permission] = /^the Redis user lacks the permission (\S+): \w/.exec(detail) ?? [];
+      return permission === undefined ? [] : [{ permission, command: fix.split(" ") }];
+    });
+    expect(granting.map(({ permission }) => permission).toSorted()).toEqual(missing.toSorted());
+    for (const { permission, command } of granting) {
+      expect(command.slice(0, 4)).toEqual(["ACL", "SETUSER", "limited", permission]);
+      await redis.cli(...command);
+    }
+    // The commands are right: after them, nothing is missing.
+    expect(await problemsWith(envOfUser(user))).toEqual([]);
+    expect(await redis.cli("DBSIZE")).toBe("0");
+  });
+
+  test("rights of a Cluster, whose channels are sharded", async () => {
+    await using cluster = await RedisCluster.start();
+    const nodes = cluster.nodes.map(({ port }) => `127.0.0.1:${port}`).join(",");
+    const env = { REDIS_CLUSTER_NODES: nodes, REDIS_ENTERPRISE_USER: "u", REDIS_ENTERPRISE_PASSWORD: "p" };
+    const grant = async (rules: string) => {
+      for (const node of cluster.nodes) await node.cli("ACL", "SETUSER", "u", "on", ">p", ...rules.split(" "));
+    };
+    await grant(`${FULL} -ssubscribe -spublish`);
+    const fixes = (await problemsWith(env)).map(({ fix }) => fix);
+    for (const command of ["+ssubscribe", "+spublish"]) expect(fixes).toContain(`ACL SETUSER u ${command} ${CHANNELS}`);
+    await grant(FULL);
+    expect(await problemsWith(env)).toEqual([]);
   });
 
   test("Redis is a replica", async () => {

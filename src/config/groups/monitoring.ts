@@ -1,5 +1,5 @@
 import { isIP } from "node:net";
-import { parseSdkKey } from "../../access/sdk-key.ts";
+import { parseSdkKey, type SdkKey } from "../../access/sdk-key.ts";
 import { maxSocketPathBytes } from "../../platform/libc.ts";
 import type { OtlpMetricsOptions, OtlpTracesOptions } from "../../telemetry/otlp/options.ts";
 import { PUSH_TAG_FORMATS, type PushTagFormat } from "../../telemetry/push/original-tags.ts";
@@ -160,7 +160,9 @@ function readStatsdTags(env: Environment): Readonly<Record<string, string>> {
   return Object.fromEntries(Object.entries(tags).flatMap(([tag, value]) => (value ? [[tag, value]] : [])));
 }
 
-type StatsigLoggingConfig = Omit<StatsigSinkOptions, "baseUrl">;
+interface StatsigLoggingConfig extends Omit<StatsigSinkOptions, "baseUrl"> {
+  readonly sdkKey: SdkKey;
+}
 
 /** Returns undefined if `--statsig-logging` is off. Throws {@link ConfigError}. */
 function readStatsigLogging(settings: Settings, env: Environment): StatsigLoggingConfig | undefined {
@@ -174,7 +176,7 @@ function readStatsigLogging(settings: Settings, env: Environment): StatsigLoggin
   };
 }
 
-function readStatsigKey(shown: string, env: Environment): string {
+function readStatsigKey(shown: string, env: Environment): SdkKey {
   const given = env["STATSIG_SERVER_SDK_KEY"];
   if (!given) {
     throw new ConfigError(

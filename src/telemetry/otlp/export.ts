@@ -8,6 +8,7 @@ import {
   serviceInstanceIdDetector,
   serviceNameEnvDetector,
 } from "@opentelemetry/resources";
+import { describeErrno } from "../../platform/errors.ts";
 import type { SinkHealth } from "../push/sink-health.ts";
 
 interface Exporter<T> {
@@ -23,6 +24,9 @@ interface WatchOptions<T> {
 }
 
 const MAX_DETAIL_CHARS = 200;
+
+const NOT_HTTP = "the response is not HTTP";
+const NOT_TRUSTED = "the collector's certificate is not trusted";
 
 /** Exports by `exporter` and reports success and failure to `health`: OpenTelemetry's own logging is switched off. */
 export function watchedExport<T>(exporter: Exporter<T>, options: WatchOptions<T>): Exporter<T>["export"] {
@@ -41,18 +45,44 @@ export function watchedExport<T>(exporter: Exporter<T>, options: WatchOptions<T>
     exporter.export(items, (result) => {
       clearTimeout(late);
       if (result.code === ExportResultCode.SUCCESS) health.worked();
-      else if (!isLate) failed(describeFailure(result.error));
+      else if (!isLate) failed(describeExportFailure(result.error));
       if (!isLate) done(result);
     });
   };
 }
 
-/** An error code of 100 or more is an HTTP status; below that it is a gRPC status, for which the message is shown. */
-function describeFailure(error: (Error & { readonly code?: unknown }) | undefined): string {
-  const { code, message } = error ?? {};
-  const isHttpStatus = typeof code === "number" && code >= 100;
-  const detail = isHttpStatus ? `the collector answered ${code}` : message;
-  return (detail ?? "the collector rejected the data").slice(0, MAX_DETAIL_CHARS);
+/** Codes of Node's sockets, HTTP parser and TLS. */
+const EXPORT_ERRORS: Readonly<Record<string, string>> = {
+  HPE_INVALID_CONSTANT: NOT_HTTP,
+  HPE_INVALID_VERSION: NOT_HTTP,
+  ECONNRESET: "the collector closed the connection",
+  ERR_SSL_WRONG_VERSION_NUMBER: "the collector does not use TLS on this port",
+  DEPTH_ZERO_SELF_SIGNED_CERT: NOT_TRUSTED,
+  SELF_SIGNED_CERT_IN_CHAIN: NOT_TRUSTED,
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: NOT_TRUSTED,
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: NOT_TRUSTED,
+  CERT_HAS_EXPIRED: "the collector's certificate has expired",
+  ERR_TLS_CERT_ALTNAME_INVALID: "the collector's certificate is for another host name",
+};
+
+/** The wrapping of a failure to connect, by the gRPC library. */
+const GRPC_CONNECT =
+  /^\d+ UNAVAILABLE: No connection established\. Last error: (?:\w*Error: )?(.*?)(?: \(\d{4}-.*)?$/;
+
+/**
+ * Says in words why an export failed. A code of 100 or more is an HTTP status; below that it is a gRPC status, whose message says more.
+ * The code of a system error is found in the message of the gRPC library.
+ */
+export function describeExportFailure(error: (Error & { readonly code?: unknown }) | undefined): string {
+  const { code, message = "the collector rejected the data" } = error ?? {};
+  if (typeof code === "number" && code >= 100) return `the collector answered ${code}`;
+  if (typeof code === "string") return describeErrno({ code }, EXPORT_ERRORS);
+  const [, reason = message] = GRPC_CONNECT.exec(message.replace(/\. Resolution note:\s*$/, "")) ?? [];
+  if (reason.includes("TLS ServerName to an IP address"))
+    return "gRPC over TLS needs a host name in the endpoint, not an IP address";
+  const [found = ""] = /\bE[A-Z]{4,}\b/.exec(reason) ?? [];
+  const text = found === "" ? reason : describeErrno({ code: found }, EXPORT_ERRORS);
+  return text.slice(0, MAX_DETAIL_CHARS);
 }
 
 let resource: Resource | undefined;

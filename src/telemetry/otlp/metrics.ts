@@ -9,7 +9,6 @@ import {
   type MetricData,
   type MetricProducer,
   PeriodicExportingMetricReader,
-  type PushMetricExporter,
   type ResourceMetrics,
 } from "@opentelemetry/sdk-metrics";
 import type { MetricKind, MetricRow } from "../metrics/metric.ts";
@@ -24,7 +23,8 @@ import {
 import { formatMetricName } from "../push/measurement.ts";
 import type { SinkHealth } from "../push/sink-health.ts";
 import { watchedExport } from "./export.ts";
-import type { OtlpMetricsOptions, OtlpProtocol } from "./options.ts";
+import { openMetricExporter } from "./exporters.ts";
+import type { OtlpMetricsOptions } from "./options.ts";
 
 interface OtlpMetricsParts {
   readonly registry: MetricRegistry;
@@ -68,27 +68,6 @@ function countLostPoints({ scopeMetrics }: ResourceMetrics): number {
     .flatMap(({ metrics }) => metrics)
     .filter(({ aggregationTemporality }) => aggregationTemporality === AggregationTemporality.DELTA)
     .reduce((points, { dataPoints }) => points + dataPoints.length, 0);
-}
-
-/** Loads only the exporter that is used. */
-async function openMetricExporter(
-  protocol: OtlpProtocol,
-  config: { readonly url?: string },
-): Promise<PushMetricExporter> {
-  switch (protocol) {
-    case "http/protobuf": {
-      const { OTLPMetricExporter } = await import("@opentelemetry/exporter-metrics-otlp-proto");
-      return new OTLPMetricExporter(config);
-    }
-    case "http/json": {
-      const { OTLPMetricExporter } = await import("@opentelemetry/exporter-metrics-otlp-http");
-      return new OTLPMetricExporter(config);
-    }
-    case "grpc": {
-      const { OTLPMetricExporter } = await import("@opentelemetry/exporter-metrics-otlp-grpc");
-      return new OTLPMetricExporter(config);
-    }
-  }
 }
 
 /** Number of series that are read before the event loop gets a turn; reading them takes less than 1 ms. */

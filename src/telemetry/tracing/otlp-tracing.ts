@@ -1,9 +1,10 @@
 import { AsyncLocalStorageContextManager } from "@opentelemetry/context-async-hooks";
 import type { Resource } from "@opentelemetry/resources";
-import { type SpanExporter, TracerProvider } from "@opentelemetry/sdk-trace";
+import { TracerProvider } from "@opentelemetry/sdk-trace";
 import { withTimeout } from "../../platform/abort.ts";
 import type { Clock } from "../../platform/clock.ts";
-import type { OtlpProtocol, OtlpTracesOptions } from "../otlp/options.ts";
+import { openSpanExporter } from "../otlp/exporters.ts";
+import type { OtlpTracesOptions } from "../otlp/options.ts";
 import type { SinkHealth } from "../push/sink-health.ts";
 import { createSampler, SpanQueue, Spans } from "./spans.ts";
 import {
@@ -32,7 +33,7 @@ export async function startOtlpTracing(
   options: OtlpTracesOptions,
   { clock, resource, health }: OtlpTracingParts,
 ): Promise<Tracing & AsyncDisposable> {
-  const exporter = await openSpanExporter(options.protocol);
+  const exporter = await openSpanExporter(options.protocol, {});
   const provider = new TracerProvider({
     resource,
     sampler: createSampler(options),
@@ -65,22 +66,4 @@ function createTracing(spans: Spans): Tracing {
     manifests: (inner) => tracedManifests(inner, spans),
     manifestSource: (inner) => tracedManifestSource(inner, spans),
   };
-}
-
-/** Loads only the exporter that is used. */
-async function openSpanExporter(protocol: OtlpProtocol): Promise<SpanExporter> {
-  switch (protocol) {
-    case "http/protobuf": {
-      const { OTLPTraceExporter } = await import("@opentelemetry/exporter-trace-otlp-proto");
-      return new OTLPTraceExporter();
-    }
-    case "http/json": {
-      const { OTLPTraceExporter } = await import("@opentelemetry/exporter-trace-otlp-http");
-      return new OTLPTraceExporter();
-    }
-    case "grpc": {
-      const { OTLPTraceExporter } = await import("@opentelemetry/exporter-trace-otlp-grpc");
-      return new OTLPTraceExporter();
-    }
-  }
 }
