@@ -107,12 +107,17 @@ export async function exchangeNotice(redis: RedisConnection, clock: Clock): Prom
   notices.listen((feedDigest) => {
     if (feedDigest === digest) received.resolve();
   });
-  const isDenied = () => redis.permissions.missing.some(({ permission }) => /subscribe|^&/.test(permission));
-  for (let attempts = 0; attempts < 20 && !notices.isListening && !isDenied(); attempts++) {
+  const findDenied = () =>
+    redis.permissions.missing.find(({ permission }) => /subscribe|^&/.test(permission));
+  for (let attempts = 0; attempts < 20 && !notices.isListening && findDenied() === undefined; attempts++) {
     await clock.sleep(100, AbortSignal.timeout(1_000)).catch(() => undefined);
   }
   await notices.publish(digest, { lcut: 1, checksum: "" });
-  if (isDenied()) throw new RedisFailure("refused", "the Redis user may not subscribe to the channel");
+  const denied = findDenied()?.permission;
+  if (denied !== undefined) {
+    const what = denied.startsWith("&") ? "use this channel" : `run ${denied.slice(1).toUpperCase()}`;
+    throw new RedisFailure("refused", `the Redis user may not ${what}`);
+  }
   const isReceived = await withTimeout(
     received.promise.then(() => true),
     NOTICE_TIMEOUT_MS,

@@ -22,9 +22,12 @@ const listFixes = (connection: RedisConnection): readonly (readonly [RegExp, str
     /asks for a password|user and password/,
     "correct user and password in REDIS_URL, or in REDIS_ENTERPRISE_USER and REDIS_ENTERPRISE_PASSWORD; with REDIS_AUTH_MODE=oauth, REDIS_OAUTH_USERNAME and the access policy in Azure",
   ],
+  // Redis rejects a whole command with a pattern if the user has allkeys or allchannels, so each has a command of its own.
+  [/may not use this key/, `ACL SETUSER ${findUser(connection)} ~${connection.keys.ofEntries}*`],
+  [/may not use this channel/, `ACL SETUSER ${findUser(connection)} ${connection.permissions.channels}`],
   [
     /Redis user may not|does not have this command|without EVAL/,
-    `ACL SETUSER ${findUser(connection)} +@read +@write +@scripting +@transaction +@connection +@pubsub ~${connection.keys.ofEntries}* &${connection.keys.ofRelays}*`,
+    `ACL SETUSER ${findUser(connection)} +@read +@write +@scripting +@transaction +@connection +@pubsub`,
   ],
   [/read-only|replica/, "connect to the primary, or to its Sentinels or cluster, instead of a replica"],
   [/out of memory/, "raise maxmemory of Redis, or set an eviction policy"],
@@ -124,12 +127,16 @@ const toWarning = (result: CheckResult): CheckResult =>
 
 function findMissingPermissions(connection: RedisConnection): readonly CheckResult[] {
   const { missing, channels } = connection.permissions;
-  return missing.map(({ permission, cost }) => {
-    // Whether the user may use the channel is not known before it may run these commands.
-    const hidden = /publish$|subscribe$/.test(permission) ? ` ${channels}` : "";
+  const isPubSub = ({ permission }: { readonly permission: string }) =>
+    /publish$|subscribe$/.test(permission);
+  // Whether the user may use the channel is not known before it may run one of the commands.
+  const isChannelUnknown = missing.filter(isPubSub).length > 1;
+  return missing.map((each) => {
+    const { permission, cost } = each;
+    const also = isChannelUnknown && isPubSub(each) ? `; unless it has allchannels, also ${channels}` : "";
     return warning(
       `the Redis user lacks the permission ${permission}: ${cost}`,
-      `ACL SETUSER ${findUser(connection)} ${permission}${hidden}`,
+      `ACL SETUSER ${findUser(connection)} ${permission}${also}`,
     );
   });
 }

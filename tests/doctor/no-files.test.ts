@@ -1,0 +1,22 @@
+import { expect, test } from "bun:test";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+
+const SOURCES = join(import.meta.dir, "../../src");
+
+/** A page or folder of this repository, which someone with only the binary does not have. */
+const FILES = /\b[\w-]+\.md\b|\b(?:docs|deploy|scripts|examples)\/\w/;
+
+/** Comments are for those who have the repository. */
+const COMMENTS = /\/\*[\s\S]*?\*\/|^\s*\/\/.*$|<!--[\s\S]*?-->/gm;
+
+test("no text of the binary, such as a fix, an error, a log line or a page, points to a file of the repository", () => {
+  const names = readdirSync(SOURCES, { recursive: true, encoding: "utf8" });
+  const sources = names.filter((name) => /\.(ts|html)$/.test(name) && !name.startsWith("gen/"));
+  expect(sources.length).toBeGreaterThan(100);
+  const found = sources.flatMap((name) => {
+    const lines = readFileSync(join(SOURCES, name), "utf8").replace(COMMENTS, "").split("\n");
+    return lines.filter((line) => FILES.test(line)).map((line) => `${name}: ${line.trim()}`);
+  });
+  expect(found).toEqual([]);
+});
