@@ -4,15 +4,19 @@ import { parseInvocation } from "./cli/parse.ts";
 import { runNamedProgram } from "./cli/programs.ts";
 import { type Announce, runSubcommand } from "./cli/run-subcommand.ts";
 import { listenToSignals } from "./cli/signals.ts";
+import { formatStartFailure, type Start } from "./cli/start-failure.ts";
 import { type Config, readConfig } from "./config/config.ts";
 import { readEnvironment } from "./config/environment.ts";
 import { withConfigFile } from "./config/file.ts";
 import { logNotices } from "./config/notices.ts";
 import { Reloader } from "./config/reload.ts";
 import { displayUrl, type Environment, type GivenConfig } from "./config/settings.ts";
+import { dropUnusableAuthorities } from "./platform/authorities.ts";
+import { systemClock } from "./platform/clock.ts";
 import { describeError, EXIT_FAILED, UserError } from "./platform/errors.ts";
 import { listenForFaults, type ReportFault } from "./platform/supervisor.ts";
 import { describeAddress } from "./redis/options.ts";
+import { logForeignOutput } from "./telemetry/logging/foreign-lines.ts";
 import { LineLogger } from "./telemetry/logging/logger.ts";
 import { VERSION } from "./version.ts";
 
@@ -29,6 +33,7 @@ await Promise.race([flushed(process.stdout), new Promise((resolve) => setTimeout
 process.exit(exitCode);
 
 async function main(argv: readonly string[]): Promise<number> {
+  let relay: GivenConfig | undefined;
   try {
     const printLine = (line: string) => process.stderr.write(`${line}\n`);
     const ended = await runNamedProgram(process.argv0, argv, printLine);
@@ -39,7 +44,9 @@ async function main(argv: readonly string[]): Promise<number> {
         print(invocation.text);
         return 0;
       case "relay":
-        return await serve(await withConfigFile(invocation.given, environment));
+        relay = invocation.given;
+        relay = await withConfigFile(relay, environment);
+        return await serve(relay);
       case "print-config": {
         const { formatConfig } = await import("./cli/print-config.ts");
         print(formatConfig(await withConfigFile(invocation.given, environment), environment));
@@ -49,7 +56,7 @@ async function main(argv: readonly string[]): Promise<number> {
         return await runSubcommand(invocation, { env: environment, print, serve });
     }
   } catch (error) {
-    return reportFailure(error);
+    return reportFailure(error, { argv, env: environment, given: relay });
   }
 }
 
@@ -63,8 +70,12 @@ async function serve(
   const { startRelay } = await import("./relay/relay.ts");
   const { localUrl } = await import("./relay/listening.ts");
   const logger = new LineLogger((line) => process.stdout.write(line), config.logging);
+  logForeignOutput(logger, systemClock);
+  const unusable = dropUnusableAuthorities(env["NODE_EXTRA_CA_CERTS"]);
+  if (unusable !== undefined)
+    logger.log("warn", "NODE_EXTRA_CA_CERTS unusable, ignored", { reason: unusable });
   const signals = listenToSignals();
-  const faults = listenForFaults(reportWhileStarting(logger));
+  const faults = listenForFaults(reportWhileStarting(logger, given));
   {
     await using relay = await startRelay(config, { logger, faults });
     for (const listener of relay.listeners) {
@@ -90,14 +101,13 @@ async function serve(
  * Until the relay serves, an uncaught exception ends the process: the start might wait forever for the part that threw. An
  * unhandled rejection is only logged. Once the relay serves, it continues after both.
  */
-function reportWhileStarting(logger: LineLogger): ReportFault {
+function reportWhileStarting(logger: LineLogger, given: GivenConfig): ReportFault {
   return (kind, error) => {
     if (kind === "unhandled_rejection") {
       logger.log("error", "unexpected error, relay continues", { task: kind, ...describeError(error) });
       return;
     }
-    printError(unexpected(error));
-    process.exit(EXIT_FAILED);
+    process.exit(reportFailure(error, { argv: [], env: environment, given }));
   };
 }
 
@@ -125,21 +135,17 @@ function print(text: string): void {
 }
 
 /** Prints one line and returns the exit code. Anything but a {@link UserError} is a bug of the relay. */
-function reportFailure(error: unknown): number {
-  if (error instanceof UserError) {
-    printError(error.message);
-    return error.exitCode;
-  }
-  printError(unexpected(error));
-  return EXIT_FAILED;
+function reportFailure(error: unknown, start: Start): number {
+  const isExpected = error instanceof UserError;
+  const problem = isExpected ? error.message : unexpected(error);
+  const exitCode = isExpected ? error.exitCode : EXIT_FAILED;
+  // Always one line, whatever the message quotes.
+  const line = redactSecrets(problem.replaceAll(/\s+/g, " "));
+  process.stderr.write(formatStartFailure(line, exitCode, start));
+  return exitCode;
 }
 
 function unexpected(error: unknown): string {
   const { detail, at } = describeError(error);
   return `unexpected: ${detail}${at === undefined ? "" : `, at ${at}`}`;
-}
-
-/** Always one line, whatever the message quotes. */
-function printError(problem: string): void {
-  process.stderr.write(`error: ${redactSecrets(problem.replaceAll(/\s+/g, " "))}\n`);
 }

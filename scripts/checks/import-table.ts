@@ -52,7 +52,7 @@ export const folderRules: Readonly<Record<string, FolderRule>> = {
   doctor: {
     may: [...domain, "config", "gen", "platform", "redis", "server", "telemetry", "upstream", "version"],
   },
-  cli: { may: ["access", "config", "demo", "doctor", "platform", "version"] },
+  cli: { may: ["access", "config", "demo", "doctor", "platform", "telemetry", "version"] },
 };
 
 /** File -> the only files that may import it. */

@@ -1,8 +1,6 @@
-import { X509Certificate } from "node:crypto";
 import { lookup } from "node:dns/promises";
-import { readFileSync } from "node:fs";
 import { connect, isIP } from "node:net";
-import { describeErrno } from "../platform/errors.ts";
+import { countAuthorities } from "../platform/authorities.ts";
 import { describeNetworkError } from "../platform/network-errors.ts";
 import type { UpstreamEndpoint } from "../upstream/endpoint.ts";
 import { type Check, type CheckResult, failed, ok, skipped, warning } from "./check.ts";
@@ -114,8 +112,6 @@ function tryToConnect(host: string, port: number, signal: AbortSignal): Promise<
   });
 }
 
-const PEM_BLOCK = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
-
 /** Checks whether the additional CA certificates are readable. */
 export function authoritiesCheck(path: string | undefined): Check {
   return {
@@ -124,21 +120,12 @@ export function authoritiesCheck(path: string | undefined): Check {
       if (path === undefined) return [ok("default CA certificates; NODE_EXTRA_CA_CERTS is not set")];
       const shown = `NODE_EXTRA_CA_CERTS "${path}"`;
       const fix = "set it to a PEM file with CA certificates, and restart the relay";
-      try {
-        const count = countCertificates(readFileSync(path, "latin1"));
-        if (count === 0) return [failed(`${shown} contains no PEM certificate`, fix)];
-        return [ok(`${count} additional CA certificates from ${shown}`)];
-      } catch (error) {
-        const isMissing = error instanceof Error && "code" in error && "path" in error;
-        const reason = isMissing ? describeErrno(error) : "it contains a malformed certificate";
-        return [failed(`${shown} is unusable: ${reason}`, fix)];
-      }
+      const counted = countAuthorities(path);
+      return typeof counted === "string"
+        ? [failed(`${shown} is unusable: ${counted}`, fix)]
+        : [ok(`${counted} additional CA certificates from ${shown}`)];
     },
   };
-}
-
-function countCertificates(text: string): number {
-  return (text.match(PEM_BLOCK) ?? []).map((block) => new X509Certificate(block)).length;
 }
 
 /** A Date header has a resolution of one second. */

@@ -82,7 +82,7 @@ export function describeError(error: unknown): DescribedError {
   const text = error instanceof Error ? `${error.name}: ${error.message}` : `thrown: ${toText(error)}`;
   const { code } = error instanceof Error ? (error as NodeJS.ErrnoException) : {};
   const withCode = typeof code === "string" && !text.includes(code) ? `${text} (${code})` : text;
-  return { detail: redact(withCode), at: findOrigin(error) };
+  return { detail: describeText(withCode), at: findOrigin(error) };
 }
 
 function toText(thrown: unknown): string {
@@ -93,7 +93,8 @@ function toText(thrown: unknown): string {
   }
 }
 
-function redact(text: string): string {
+/** Returns the text as one line without secrets, for text that the relay has not made itself. */
+export function describeText(text: string): string {
   const masked = text
     .replaceAll(/\s+/g, " ")
     .replaceAll(URLS, "$1$2/…")

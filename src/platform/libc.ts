@@ -13,6 +13,7 @@ export function openLibc(platform: string) {
     getsockopt: { args: ["i32", "i32", "i32", "ptr", "ptr"], returns: "i32" },
     setsockopt: { args: ["i32", "i32", "i32", "ptr", "u32"], returns: "i32" },
     clock_gettime: { args: ["i32", "ptr"], returns: "i32" },
+    unsetenv: { args: ["ptr"], returns: "i32" },
   });
   const { symbols: errors } = dlopen(system.library, { [system.errno]: { args: [], returns: "ptr" } });
   const { socketType, sendFlags, monotonicClock } = system;
@@ -29,6 +30,8 @@ export function openLibc(platform: string) {
       symbols.setsockopt(fd, level, name, value, value.length),
     /** Fills a `timespec`: seconds and nanoseconds, 8 bytes each on every supported system. */
     monotonicTime: (timespec: BigInt64Array) => symbols.clock_gettime(monotonicClock, timespec),
+    /** Also for what the runtime reads from the environment itself; deleting from `process.env` does not reach that. */
+    unsetenv: (name: string) => symbols.unsetenv(Buffer.from(`${name}\0`)),
     /** Must be read right after the failed call. */
     errno: () => read.i32(errors[system.errno]?.() ?? 0, 0),
     addressOf: (path: string) => socketAddress(path, system),

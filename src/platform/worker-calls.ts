@@ -1,4 +1,5 @@
 import { firstErrorLine } from "./errors.ts";
+import { forwardForeignOutput } from "./foreign-output.ts";
 
 declare const self: Worker;
 
@@ -139,6 +140,7 @@ export function handleCalls<Request, Reply>(
   handle: (request: Request) => Reply | Promise<Reply>,
   findMoved: (reply: Reply) => readonly ArrayBuffer[] = () => [],
 ): void {
+  forwardForeignOutput();
   self.onmessage = async (event: MessageEvent<Call<Request>>) => {
     const { id, request } = event.data;
     try {

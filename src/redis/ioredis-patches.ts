@@ -55,6 +55,20 @@ Object.defineProperty(Redis.prototype, "info", {
 
 type InfoCallback = (error: Error | null | undefined, text?: string) => void;
 
+/**
+ * The library prints the error of a connection that nothing listens to, such as one that it opened to a Sentinel or to a node of a
+ * Cluster by itself. What uses the connection fails, and is reported where it fails.
+ */
+const { silentEmit } = Redis.prototype as unknown as { readonly silentEmit: Emit };
+Object.defineProperty(Redis.prototype, "silentEmit", {
+  value(this: Redis, event: string, ...details: readonly unknown[]) {
+    if (event === "error" && this.listenerCount(event) === 0) return false;
+    return silentEmit.call(this, event, ...details);
+  },
+});
+
+type Emit = (this: Redis, event: string, ...details: readonly unknown[]) => boolean;
+
 /** Validates the reply to CLUSTER SLOTS, which the library reads unchecked in a callback. */
 Command.setReplyTransformer("cluster", (reply) => {
   const isSlots = Array.isArray(reply) && reply.every(isSlotRange);

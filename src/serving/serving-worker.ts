@@ -1,8 +1,10 @@
 import { systemClock } from "../platform/clock.ts";
+import { forwardForeignOutput } from "../platform/foreign-output.ts";
 import { listenForFaults } from "../platform/supervisor.ts";
 import { serve } from "./serve.ts";
 
 declare const self: Worker;
 
+forwardForeignOutput();
 // The thread continues after an uncaught error: its other clients are rarely affected.
 listenForFaults(serve(self, systemClock));
