@@ -1,7 +1,7 @@
 import { lookup } from "node:dns/promises";
 import { connect, isIP } from "node:net";
-import { countAuthorities } from "../platform/authorities.ts";
 import { describeNetworkError } from "../platform/network-errors.ts";
+import { countAuthorities } from "../platform/process/authorities.ts";
 import type { UpstreamEndpoint } from "../upstream/endpoint.ts";
 import { type Check, type CheckResult, failed, ok, skipped, warning } from "./check.ts";
 

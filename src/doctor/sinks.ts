@@ -8,7 +8,7 @@ import type { UpstreamEndpoint } from "../upstream/endpoint.ts";
 import { type Check, type CheckResult, failed, ok, skipped } from "./check.ts";
 import { sendEmptyBatch } from "./log-events.ts";
 
-export interface OtlpSink {
+interface OtlpSink {
   readonly signal: EmptyExport["signal"];
   readonly protocol: OtlpProtocol;
   /** As in `OtlpMetricsOptions`. */

@@ -126,6 +126,10 @@ class TcpTransport implements ByteTransport {
     return this.#socket.remoteAddress ?? "";
   }
 
+  get localPort(): number {
+    return this.#socket.localPort;
+  }
+
   write(bytes: Uint8Array): number {
     const taken = this.#socket.write(bytes);
     if (taken >= 0) return taken;

@@ -1,5 +1,5 @@
 import { firstErrorLine } from "./errors.ts";
-import { forwardForeignOutput } from "./foreign-output.ts";
+import { forwardForeignOutput } from "./process/foreign-output.ts";
 
 declare const self: Worker;
 

@@ -1,5 +1,5 @@
 import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
-import { createSecureContext, type TLSSocket } from "node:tls";
+import { createSecureContext } from "node:tls";
 import { describeUnreadable, type FileContents } from "../platform/file-watch.ts";
 
 /**
@@ -118,29 +118,6 @@ function parsePrivateKey(text: string, passphrase: string | undefined, option: s
 }
 
 const formatDay = (ms: number) => new Date(ms).toISOString().slice(0, 10);
-
-/** Returns why a client is rejected after the handshake, or undefined if it is accepted. */
-export function findRejection(socket: TLSSocket, rules: Omit<TlsSettings, "minVersion">): string | undefined {
-  const certificate = socket.getPeerCertificate();
-  // The types claim that there always is a certificate.
-  const isGiven = Boolean(certificate?.raw);
-  if (!isGiven) return rules.requireClientCert ? "no certificate" : undefined;
-  if (!socket.authorized) return String(socket.authorizationError ?? "not trusted");
-  if (rules.clientNames.length === 0) return undefined;
-  const names = [certificate.subject?.CN, ...parseAlternativeNames(certificate.subjectaltname)].flat();
-  return names.some((name) => name !== undefined && rules.clientNames.includes(name))
-    ? undefined
-    : "its name is not among --client-cert-allowed-names";
-}
-
-/**
- * Returns the DNS and URI names of a subjectAltName such as `DNS:a.example, URI:spiffe://cluster/ns/x, email:x`. Names with a
- * comma are quoted, and never match.
- */
-function parseAlternativeNames(text = ""): string[] {
-  const entries = text.split(", ").filter((entry) => /^(DNS|URI):/.test(entry));
-  return entries.map((entry) => entry.slice(entry.indexOf(":") + 1));
-}
 
 /** The oldest TLS version that is accepted. */
 export type TlsVersion = "1.2" | "1.3";

@@ -90,7 +90,8 @@ export function createHttp2Server(options: Http2ServerOptions): LimitedServer {
     limitUnacknowledged(socketDescriptor(socket), limits.unreadTimeoutMs),
   );
   if (tls !== undefined) limitHandshakes(server as Http2SecureServer, connections, options);
-  tls?.secure(server as Http2SecureServer);
+  tls?.secure(server as Http2SecureServer, onHttp1 === undefined ? "h2" : "h2 and http/1.1");
+  if (tls === undefined) reportOtherProtocols(server as Http2Server, emit);
   server.on("request", (request, response) => {
     endIfStreamEnded(request);
     options.onRequest(request, response);
@@ -139,6 +140,22 @@ function divertHttp1(server: Http2SecureServer, onHttp1: (socket: TLSSocket) => 
   server.on("secureConnection", (socket: TLSSocket) => {
     if (socket.alpnProtocol !== "h2") return onHttp1(socket);
     for (const listen of listeners) Reflect.apply(listen, server, [socket]);
+  });
+}
+
+/** Reports clients that begin a plaintext connection with something other than HTTP/2. */
+function reportOtherProtocols(server: Http2Server, emit: EmitLimitEvent): void {
+  let socket: Socket | undefined;
+  server.prependListener("connection", (connected: Socket) => {
+    socket = connected;
+  });
+  server.on("session", (session: ServerHttp2Session) => {
+    const { remoteAddress: client, localPort: port } = socket ?? {};
+    session.once("error", ({ message }: Error) => {
+      if (!message.includes("bad client magic")) return;
+      const reason = "the client sent TLS or HTTP/1.1 to a port for HTTP/2 without TLS";
+      emit({ kind: "wrong_protocol", reason, client: client ?? "", port: port ?? 0 });
+    });
   });
 }
 

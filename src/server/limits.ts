@@ -103,11 +103,21 @@ export type LimitName =
   | "arriving-bodies"
   | "health-watches";
 
-/** A limit took effect. */
+/** A limit took effect, or a connection was of no use. */
 export type LimitEvent =
   | LimitReached
   /** An HTTP/2 client did not respond to a PING and showed no other sign of life. Its connection is closed. */
   | ({ readonly kind: "client_vanished" } & Repeated)
+  /** A client does not speak the protocol of the port. Events that differ in their client only may become one. */
+  | ({
+      readonly kind: "wrong_protocol";
+      /** A sentence, the same for all clients with this problem. */
+      readonly reason: string;
+      /** The IP address of the client, or of the latest one; empty if it is not known. */
+      readonly client: string;
+      /** The port of the relay. */
+      readonly port: number;
+    } & Repeated)
   /** The system allows too few descriptors for the configured connections: each port gets fewer. */
   | { readonly kind: "connections_lowered"; readonly connections: number; readonly descriptors: number };
 

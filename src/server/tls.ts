@@ -1,7 +1,8 @@
 import type { SecureServerOptions } from "node:http2";
 import type { Server, TLSSocket } from "node:tls";
-import { type Certificates, findRejection, type TlsSettings } from "./certificates.ts";
+import type { Certificates, TlsSettings } from "./certificates.ts";
 import type { EmitTlsEvent } from "./tls-events.ts";
+import { explainHandshake, findRefusal, type TlsRefusal } from "./tls-refusals.ts";
 
 /**
  * The TLS 1.2 suites with forward secrecy and authenticated encryption (RFC 9325, 4.2). By default the library also accepts
@@ -19,6 +20,16 @@ interface ServerTlsParts {
   /** Clients are asked for a certificate if these have authorities. Later ones cannot change that. */
   readonly certificates: Certificates;
   readonly emit: EmitTlsEvent;
+}
+
+/** Where a connection comes from, as far as it is known. */
+interface Origin {
+  readonly client?: string;
+  readonly port?: number;
+}
+
+function findOrigin({ remoteAddress: client, localPort: port }: TLSSocket): Origin {
+  return { ...(client !== undefined && { client }), ...(port !== undefined && { port }) };
 }
 
 /** TLS of all servers of one thread. New certificates replace the old ones while connections stay open. */
@@ -44,18 +55,24 @@ export class ServerTls {
     };
   }
 
-  /** Includes the server in {@link replace}, and closes connections of clients whose certificate is rejected. */
-  secure(server: Server): void {
+  /**
+   * Includes the server in {@link replace}, and closes connections of clients whose certificate is rejected. `protocols` names what
+   * clients may negotiate by ALPN, for log lines.
+   */
+  secure(server: Server, protocols: string): void {
     this.#servers.add(server);
     server.once("close", () => this.#servers.delete(server));
-    server.on("tlsClientError", (error: NodeJS.ErrnoException) => {
-      // A client that disconnects during the handshake was not rejected.
-      if (error.code !== "ECONNRESET") this.#emitRejected(error.message);
+    const origins = new WeakMap<TLSSocket, Origin>();
+    server.on("connection", (socket: TLSSocket) => origins.set(socket, findOrigin(socket)));
+    server.on("tlsClientError", (error: NodeJS.ErrnoException, socket: TLSSocket) => {
+      const refusal = explainHandshake(error, this.#settings, protocols);
+      // After some failures the socket has no address any more.
+      if (refusal !== undefined) this.#emitRefused(refusal, origins.get(socket));
     });
     server.prependListener("secureConnection", (socket: TLSSocket) => {
-      const reason = this.#asksClients() ? findRejection(socket, this.#settings) : undefined;
-      if (reason === undefined) return;
-      this.#emitRejected(reason);
+      const refusal = this.#asksClients() ? findRefusal(socket, this.#settings) : undefined;
+      if (refusal === undefined) return;
+      this.#emitRefused(refusal, findOrigin(socket));
       socket.destroy();
     });
   }
@@ -70,8 +87,8 @@ export class ServerTls {
     return this.#certificates.ca !== undefined;
   }
 
-  #emitRejected(reason: string): void {
-    this.#emit({ kind: "tls_client_refused", reason });
+  #emitRefused(refusal: TlsRefusal, origin: Origin | undefined): void {
+    this.#emit({ kind: "tls_client_refused", ...refusal, ...origin });
   }
 
   /** Returns all settings each time: a server drops the ones that a new context omits, cipher suites among them. */

@@ -133,6 +133,9 @@ function toKey(event: ThreadEvent["event"]): string {
       return `${event.kind} ${feedId(event.feed)}`;
     case "stream_sent":
       return `${event.kind} ${event.item} ${event.lcut} ${feedId(event.feed)}`;
+    case "tls_client_refused":
+    case "wrong_protocol":
+      return `${event.kind} ${event.port} ${event.reason}`;
     default:
       return JSON.stringify(event);
   }

@@ -1,5 +1,5 @@
 import { systemClock } from "../platform/clock.ts";
-import { forwardForeignOutput } from "../platform/foreign-output.ts";
+import { forwardForeignOutput } from "../platform/process/foreign-output.ts";
 import { listenForFaults } from "../platform/supervisor.ts";
 import { serve } from "./serve.ts";
 

@@ -4,10 +4,10 @@ import { join } from "node:path";
 
 const SOURCES = join(import.meta.dir, "../../src");
 
-/** A page or folder of this repository, which someone with only the binary does not have. */
+/** A page or folder of this repository, which is not part of the binary. */
 const FILES = /\b[\w-]+\.md\b|\b(?:docs|deploy|scripts|examples)\/\w/;
 
-/** Comments are for those who have the repository. */
+/** Comments are not in the binary. */
 const COMMENTS = /\/\*[\s\S]*?\*\/|^\s*\/\/.*$|<!--[\s\S]*?-->/gm;
 
 test("no text of the binary, such as a fix, an error, a log line or a page, points to a file of the repository", () => {

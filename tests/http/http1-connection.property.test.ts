@@ -10,6 +10,7 @@ import { eventually } from "../support/common/wait.ts";
 class PatchyTransport implements ByteTransport {
   readonly copies = true;
   readonly clientAddress = "";
+  readonly localPort = 8000;
   readonly #takes: readonly number[];
   readonly #chunks: Buffer[] = [];
   #writes = 0;

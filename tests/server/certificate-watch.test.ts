@@ -35,7 +35,7 @@ async function watched(files: CertificateFiles, supervisor: Supervisor = strictS
 async function listen(certificates: Certificates, owned: AsyncDisposableStack) {
   const tls = new ServerTls({ settings: SETTINGS, certificates, emit: () => {} });
   const server = createServer(tls.serverOptions);
-  tls.secure(server);
+  tls.secure(server, "h2");
   owned.defer(() => void server.close());
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   return { tls, url: `https://127.0.0.1:${(server.address() as AddressInfo).port}` };

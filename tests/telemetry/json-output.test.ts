@@ -139,7 +139,7 @@ describe("with --log-format json, every line of stdout and stderr is JSON", () =
       LOG_EVENT_STATSIG_ENDPOINT: "https://127.0.0.1:1",
     };
     await using relay = await startRelay(upstream, {
-      args: ["--log-event-flush-interval-in-ms", "50"],
+      args: ["--log-event-flush-interval-in-ms", "50", "--shutdown-grace-in-s", "1"],
       env,
     });
     const event = { events: [{ eventName: "a" }] };

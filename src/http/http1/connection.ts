@@ -5,6 +5,7 @@ import type { PreparedResponse } from "../spec-responses.ts";
 import { StreamedResponse } from "../streams/streamed-response.ts";
 import { type ExchangeConnection, Http1Exchange, Http1Head } from "./exchange.ts";
 import { LINGER_IN_BODY_MS, LINGER_MS, Linger } from "./linger.ts";
+import { findOtherProtocol } from "./other-protocols.ts";
 import {
   failureStatus,
   type ParserPool,
@@ -90,7 +91,10 @@ export class Http1Connection implements RequestSink {
   received(bytes: Uint8Array): void {
     if (this.#isEnding || this.#isInputOver || this.#exchanges[0]?.isStreaming === true)
       this.#linger.discard(bytes.length);
-    else this.#reader.received(bytes);
+    else {
+      if (this.#wait === "next_request") this.#reportOtherProtocol(bytes);
+      this.#reader.received(bytes);
+    }
   }
 
   drained(): void {
@@ -152,6 +156,13 @@ export class Http1Connection implements RequestSink {
     }
     this.#options.emit({ kind: "limit_reached", limit: "header-timeout-in-s" });
     this.#reject(408);
+  }
+
+  #reportOtherProtocol(bytes: Uint8Array): void {
+    const reason = findOtherProtocol(bytes);
+    if (reason === undefined) return;
+    const { clientAddress: client, localPort: port } = this.#transport;
+    this.#options.emit({ kind: "wrong_protocol", reason, client, port });
   }
 
   onHead(raw: RawHead): void {

@@ -7,6 +7,8 @@ export interface ByteTransport {
   readonly copies: boolean;
   /** The IP address of the client; empty once the socket is closed. */
   readonly clientAddress: string;
+  /** The port of the relay; 0 once the socket is closed. */
+  readonly localPort: number;
   /** Returns how many bytes were taken. The rest must be written again when the transport has drained. */
   write(bytes: Uint8Array): number;
   pause(): void;
@@ -30,6 +32,9 @@ export function tlsTransport(socket: TLSSocket): ByteTransport {
     copies: false,
     get clientAddress() {
       return socket.remoteAddress ?? "";
+    },
+    get localPort() {
+      return socket.localPort ?? 0;
     },
     write: (bytes) => {
       if (socket.writableNeedDrain || socket.writableEnded) return 0;

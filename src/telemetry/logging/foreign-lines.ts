@@ -1,5 +1,5 @@
 import type { Clock } from "../../platform/clock.ts";
-import { captureForeignOutput } from "../../platform/foreign-output.ts";
+import { captureForeignOutput } from "../../platform/process/foreign-output.ts";
 import type { Logger } from "./logger.ts";
 import { ThrottledLogs } from "./throttled-log.ts";
 

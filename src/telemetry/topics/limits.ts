@@ -31,6 +31,12 @@ export class LimitTelemetry {
           count: event.count,
         });
         return;
+      case "wrong_protocol": {
+        const { reason, client, port, count } = event;
+        const fields = { reason, client, port, count };
+        this.#clients.of(reason).log("warn", "client speaks another protocol than the port", fields);
+        return;
+      }
       case "connections_lowered": {
         const { kind, connections, descriptors } = event;
         const message = "lowered --max-connections: limit of open files too low";

@@ -62,9 +62,10 @@ export class TlsTelemetry {
         return;
       }
       case "tls_client_refused": {
-        const { reason, count } = event;
+        const { reason, names, client, port, count } = event;
         this.#registry.count("TlsClientRefused", {}, count);
-        this.#clients.of(reason).log("warn", "TLS handshake failed", { reason, count });
+        const fields = { reason, certificateNames: names, client, port, count };
+        this.#clients.of(reason).log("warn", "TLS handshake failed", fields);
       }
     }
   }

@@ -138,6 +138,12 @@ const EXAMPLES: Examples = {
   limits: {
     limit_reached: { kind: "limit_reached", limit: "max-concurrent-requests" },
     client_vanished: { kind: "client_vanished" },
+    wrong_protocol: {
+      kind: "wrong_protocol",
+      reason: "the client sent TLS to a port for HTTP without TLS: it must use http",
+      client: "192.0.2.7",
+      port: 8000,
+    },
     connections_lowered: { kind: "connections_lowered", connections: 100, descriptors: 256 },
   },
   operators: {
@@ -154,7 +160,12 @@ const EXAMPLES: Examples = {
     certificate_loaded: { kind: "certificate_loaded", replaces: true, serial: "0A", expiresAt: 1e12 },
     certificate_refused: { kind: "certificate_refused", reason: "the file is missing" },
     certificate_expires_soon: { kind: "certificate_expires_soon", expiresAt: 1e12, leftMs: 1e9 },
-    tls_client_refused: { kind: "tls_client_refused", reason: "no certificate" },
+    tls_client_refused: {
+      kind: "tls_client_refused",
+      reason: "the certificate of the client has expired",
+      client: "192.0.2.7",
+      port: 8443,
+    },
   },
   http: {
     http_request: { kind: "http_request", method: "GET", route: "/v1/health", status: 200, tookMs: 3.21 },

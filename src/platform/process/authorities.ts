@@ -1,7 +1,7 @@
 import { X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { describeErrno } from "./errors.ts";
-import { openLibc } from "./libc.ts";
+import { describeErrno } from "../errors.ts";
+import { openLibc } from "../libc.ts";
 
 const PEM_BLOCK = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
 

@@ -1,8 +1,8 @@
 import { format } from "node:util";
-import { describeText } from "./errors.ts";
+import { describeText } from "../errors.ts";
 
 /** Called with what a library printed: one line without secrets. */
-export type ReportForeignOutput = (text: string) => void;
+type ReportForeignOutput = (text: string) => void;
 
 /** What Worker threads print goes to the main thread over this channel, since only that one writes the log. */
 const CHANNEL = "foreign-output";
@@ -11,7 +11,7 @@ const METHODS = ["debug", "dir", "error", "info", "log", "table", "trace", "warn
 
 /**
  * Reports what libraries print with `console` and the warnings of the runtime, from this thread and all Worker threads, instead of
- * printing it: whoever reads the log as JSON must not find other lines in it.
+ * printing it: a program that reads the log as JSON must not find other lines in it.
  */
 export function captureForeignOutput(report: ReportForeignOutput): void {
   capture(report);
