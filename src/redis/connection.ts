@@ -39,6 +39,7 @@ export class RedisConnection implements RedisCommands, AsyncDisposable {
   readonly #stopLogins: () => void;
   #wasUp = false;
   #downSince: number | undefined;
+  #downReason: string | undefined;
 
   /** Starts connecting, as soon as there is a login. */
   constructor(
@@ -58,11 +59,14 @@ export class RedisConnection implements RedisCommands, AsyncDisposable {
       logins,
       clock,
       onChange: () => this.#onChange(),
+      onOtherReason: () => this.#onDownIfAny(),
       isResponding: () => this.#isResponding(),
     };
     this.#commands = new LinkPool({ ...common, kind: "commands", size: { min: 1, max: 1 } });
     this.#bulk = new LinkPool({ ...common, kind: "bulk", size: options.pool });
-    this.#exclusive = new ExclusiveLink(() => new RedisLink({ ...common, kind: "bulk", onChange: () => {} }));
+    this.#exclusive = new ExclusiveLink(
+      () => new RedisLink({ ...common, kind: "bulk", onChange: () => {}, onOtherReason: () => {} }),
+    );
     const pools = [this.#commands, this.#bulk, this.#exclusive];
     this.#stopLogins = logins.onChange(() => {
       for (const each of pools) each.logIn();
@@ -114,8 +118,7 @@ export class RedisConnection implements RedisCommands, AsyncDisposable {
 
   #onChange(): void {
     const pools = [this.#commands, this.#bulk];
-    const down = pools.find((pool) => pool.state === "down");
-    if (down !== undefined) this.#onDown(down.reason);
+    this.#onDownIfAny();
     if (pools.every((pool) => pool.state === "up")) this.#onAllUp();
     else if (pools.some((pool) => pool.state === "up")) for (const pool of pools) pool.reconnectNow();
   }
@@ -127,15 +130,24 @@ export class RedisConnection implements RedisCommands, AsyncDisposable {
     if (this.#downSince !== undefined) {
       this.#emit({ kind: "redis_up", downForMs: this.#clock.now() - this.#downSince });
       this.#downSince = undefined;
+      this.#downReason = undefined;
     }
     for (const listener of this.#upListeners) listener();
   }
 
+  #onDownIfAny(): void {
+    const down = [this.#commands, this.#bulk].find((pool) => pool.state === "down");
+    if (down !== undefined) this.#onDown(down.reason);
+  }
+
   #onDown(reason: string): void {
     this.#wasUp = false;
-    if (this.#downSince !== undefined) return;
-    this.#downSince = this.#clock.now();
-    this.#bulk.probe();
+    if (reason === this.#downReason) return;
+    this.#downReason = reason;
+    if (this.#downSince === undefined) {
+      this.#downSince = this.#clock.now();
+      this.#bulk.probe();
+    }
     this.#emit({ kind: "redis_down", reason });
   }
 

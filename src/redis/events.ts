@@ -1,7 +1,7 @@
 import type { Feed } from "../specs/feed.ts";
 
 export type RedisEvent =
-  /** Redis can't be used. Emitted once until `redis_up`. */
+  /** Redis can't be used. Emitted when an outage begins, and when its reason changes. */
   | { readonly kind: "redis_down"; readonly reason: string }
   | { readonly kind: "redis_up"; readonly downForMs: number }
   /** The access token could not be renewed; the last one stays in use. Emitted for each failed request. */
@@ -13,7 +13,7 @@ export type RedisEvent =
       readonly renewInMs: number;
       readonly ignoredMarginMs?: number;
     }
-  /** Redis responds but rejects all writes: it is full or read-only. Emitted once until `redis_accepts_writes`. */
+  /** Redis responds but rejects all writes: it is full or read-only. Emitted when that begins, and when the reason changes. */
   | { readonly kind: "redis_refuses_writes"; readonly reason: string }
   | { readonly kind: "redis_accepts_writes" }
   /** The Redis user lacks a permission, in the syntax of ACL SETUSER. Emitted once until `redis_permission_given`. */

@@ -24,6 +24,8 @@ export interface LinkOptions {
   readonly kind: LinkKind;
   readonly clock: Clock;
   readonly onChange: () => void;
+  /** Called when a link that is down has another reason. */
+  readonly onOtherReason: () => void;
   /** Whether Redis responds on another connection. Called if no data is transferred on a bulk connection. */
   readonly isResponding: () => Promise<boolean>;
 }
@@ -54,6 +56,7 @@ export class RedisLink implements AsyncDisposable {
   readonly #kind: LinkKind;
   readonly #clock: Clock;
   readonly #onChange: () => void;
+  readonly #onOtherReason: () => void;
   readonly #client: RedisClient;
   readonly #stallWatch?: StallWatch;
   readonly #closing = new AbortController();
@@ -65,12 +68,13 @@ export class RedisLink implements AsyncDisposable {
   #readonlySince = Number.NEGATIVE_INFINITY;
   inFlight = 0;
 
-  constructor({ redis, logins, kind, clock, onChange, isResponding }: LinkOptions) {
+  constructor({ redis, logins, kind, clock, isResponding, ...listeners }: LinkOptions) {
     this.#options = redis;
     this.#logins = logins;
     this.#kind = kind;
     this.#clock = clock;
-    this.#onChange = onChange;
+    this.#onChange = listeners.onChange;
+    this.#onOtherReason = listeners.onOtherReason;
     this.#client = openClient(redis, {
       kind,
       logins,
@@ -276,8 +280,13 @@ export class RedisLink implements AsyncDisposable {
 
   #become(state: LinkState, reason: string): void {
     // "Connection closed" does not replace a more specific reason of the same outage.
-    if (state !== "down" || this.#state !== "down" || reason !== CLOSED) this.#reason = reason;
-    if (this.#state === state || this.#closing.signal.aborted) return;
+    const isOther = reason !== this.#reason && reason !== CLOSED;
+    if (state !== "down" || this.#state !== "down" || isOther) this.#reason = reason;
+    if (this.#closing.signal.aborted) return;
+    if (this.#state === state) {
+      if (state === "down" && isOther) this.#onOtherReason();
+      return;
+    }
     this.#state = state;
     if (state === "opening") {
       this.#opened = Promise.withResolvers();

@@ -114,7 +114,7 @@ export class WriteProbe implements AsyncDisposable {
     // Another failure, such as a broken connection, does not show whether Redis accepts writes.
     if (failure !== undefined && rejection === undefined) return;
     const { emit } = this.#options;
-    if (rejection !== undefined && this.#rejection === undefined)
+    if (rejection !== undefined && rejection !== this.#rejection)
       emit({ kind: "redis_refuses_writes", reason: rejection });
     if (rejection === undefined && this.#rejection !== undefined) emit({ kind: "redis_accepts_writes" });
     this.#rejection = rejection;

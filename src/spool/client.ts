@@ -130,7 +130,7 @@ export class SpoolClient {
   }
 
   #reportFailing({ message: detail }: Error): void {
-    if (!this.#isFailing) this.#options.onProblem({ kind: "spool_failing", detail });
+    this.#options.onProblem({ kind: "spool_failing", detail });
     this.#isFailing = true;
   }
 

@@ -15,7 +15,7 @@ export type SpoolEvent =
       readonly bytes: number;
       readonly reason: SpoolDropReason;
     }
-  /** Reads or writes fail, for example on a full disk. Emitted once until `spool_recovered`. */
+  /** Reads or writes fail, for example on a full disk. Emitted for each of them until `spool_recovered`. */
   | { readonly kind: "spool_failing"; readonly detail: string }
   | { readonly kind: "spool_recovered" };
 

@@ -82,7 +82,7 @@ describeWith("redis-server", "redis-cli")("A task with an exclusive connection",
     await server.restart();
     await eventually(async () => expect(await addOne(use.connection)).toEqual(["OK"]));
     await use.untilEmitted("redis_up");
-    expect(use.kinds("redis_down", "redis_up")).toEqual(["redis_down", "redis_up"]);
+    expect(use.outages).toEqual(["redis_down", "redis_up"]);
   });
 
   test("ends when the connection is closed", async () => {

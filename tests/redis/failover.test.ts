@@ -30,7 +30,7 @@ describeWith(
     expect(await set.replica.cli("INFO", "replication")).toContain("role:master");
     const read = await relay.kept.read(writtenFeed, -1);
     expect(read.kind === "found" && read.raw.headerLcut).toBe(relay.lcut);
-    expect(relay.kinds("redis_down", "redis_up")).toEqual(["redis_down", "redis_up"]);
+    expect(relay.outages).toEqual(["redis_down", "redis_up"]);
     await eventually(() => expect(notices.isListening).toBe(true), {
       withinMs: 10_000,
     });

@@ -5,16 +5,19 @@ import type { LogFields, Logger } from "./logger.ts";
 /** The messages of one kind of outage. */
 export interface OutageMessages {
   readonly begins: string;
+  /** Also of the line for another cause of the same outage. */
   readonly lasts: string;
   readonly ends: string;
   /** The name of the field that counts what fails; omitted if only one thing can fail. */
   readonly failing?: string;
+  /** The name of the field with the cause, if the fields of a failure have it; otherwise `cause` is added. */
+  readonly causeField?: string;
 }
 
 interface Failure {
-  /** One of a few values. Each cause is an outage of its own. */
+  /** One of a few values. What fails for different causes are different outages, unless one cause follows the other. */
   readonly cause?: string;
-  readonly fields: LogFields;
+  readonly fields?: LogFields;
   /** How many failures this is, 1 by default; 0 if failures are not reported one by one. */
   readonly count?: number;
 }
@@ -31,21 +34,35 @@ const BURST = 5;
 /** Failing subjects beyond this number do not keep an outage open. */
 const MAX_SUBJECTS = 10_000;
 
+/** Further causes of one outage have no line of their own. */
+const MAX_CAUSES = 8;
+
 interface Outage {
-  readonly cause: string | undefined;
-  readonly since: number;
+  readonly cause: string;
+  since: number;
   loggedAt: number;
   isShown: boolean;
   failures: number;
+  /** The causes that the outage has had and that lines have named, its own included. */
+  readonly causes: Set<string>;
   /** The last failure of each, by `Clock.elapsed`. */
   readonly subjects: Map<string, number>;
+  /** Whether one of its subjects works again, while others may have gone on to fail for another cause. */
+  hasRecovered: boolean;
 }
 
-/** Logs failures as outages: one line when an outage begins, one per minute while it lasts, and one when it ends. */
+/**
+ * Logs failures as outages: one line when an outage begins, one for each further cause, one per minute while it lasts, and one when
+ * it ends.
+ *
+ * A subject fails for one cause at a time. If all subjects of an outage go on to fail for another cause, that is the same outage with
+ * another cause; if only some do, there are two.
+ */
 export class OutageLog {
   readonly #logger: Logger;
   readonly #clock: Clock;
   readonly #messages: OutageMessages;
+  /** By cause. */
   readonly #outages = new Map<string, Outage>();
   readonly #burst: TokenBucket;
   #suppressed = 0;
@@ -57,56 +74,106 @@ export class OutageLog {
     this.#burst = new TokenBucket({ capacity: BURST, refillPerS: 1_000 / REPEAT_MS, clock });
   }
 
-  isOngoing(cause = ""): boolean {
-    return this.#outages.has(cause);
+  /** Whether there is an outage of this cause, or of any if none is given. */
+  isOngoing(cause?: string): boolean {
+    return cause === undefined ? this.#outages.size > 0 : this.#outages.has(cause);
   }
 
-  failed(subject: string, failure: Failure): void {
+  failed(subject: string, { cause = "", fields = {}, count = 1 }: Failure): void {
     const now = this.#clock.elapsed();
-    const known = this.#outages.get(failure.cause ?? "");
-    const outage = known ?? this.#begin(now, failure);
+    const left = this.#leave(subject, cause);
+    const known = this.#outages.get(cause);
+    const outage = known ?? this.#begin(now, cause, fields, left);
     const { subjects } = outage;
     if (subjects.has(subject) || subjects.size < MAX_SUBJECTS) subjects.set(subject, now);
-    outage.failures += failure.count ?? 1;
-    if (known !== undefined) this.#continue(outage, now, failure.fields);
+    outage.failures += count;
+    if (left !== undefined && left.subjects.size === 0) this.#succeed(left, outage, now);
+    if (known !== undefined) this.#continue(outage, now, fields);
   }
 
   /** Reports that the subject works, or is no longer in use. Returns true if that ended an outage, which is then logged. */
   ended(subject: string, fields: LogFields = {}): boolean {
     const now = this.#clock.elapsed();
     let hasEnded = false;
-    for (const [key, outage] of this.#outages) {
-      outage.subjects.delete(subject);
+    for (const outage of this.#outages.values()) {
+      if (outage.subjects.delete(subject)) outage.hasRecovered = true;
       for (const [other, failedAt] of outage.subjects)
         if (now - failedAt > FORGET_MS) outage.subjects.delete(other);
       if (outage.subjects.size > 0) continue;
-      this.#outages.delete(key);
-      const counted = { cause: outage.cause, ...fields, ...this.#countFields(outage, now) };
-      this.#logger.log(outage.isShown ? "info" : "debug", this.#messages.ends, counted);
+      this.#end(outage, now, fields);
       hasEnded = true;
     }
     return hasEnded;
   }
 
-  #begin(now: number, { cause, fields }: Failure): Outage {
-    const isShown = this.#burst.take() === undefined;
-    const outage = { cause, since: now, loggedAt: now, isShown, failures: 0, subjects: new Map() };
-    this.#outages.set(cause ?? "", outage);
+  /** Takes the subject out of the outage of another cause, and returns that outage. */
+  #leave(subject: string, cause: string): Outage | undefined {
+    const left = [...this.#outages.values()].find(
+      (outage) => outage.cause !== cause && outage.subjects.has(subject),
+    );
+    left?.subjects.delete(subject);
+    return left;
+  }
+
+  /** With `left`, the outage continues that one, which may have others subjects that still fail for its cause. */
+  #begin(now: number, cause: string, fields: LogFields, left: Outage | undefined): Outage {
+    const isTold = left !== undefined && (left.causes.has(cause) || left.causes.size >= MAX_CAUSES);
+    const isShown = left === undefined ? this.#burst.take() === undefined : left.isShown;
+    const causes = new Set([...(left?.causes ?? []), cause].slice(0, MAX_CAUSES));
+    const outage: Outage = {
+      ...{ cause, since: now, loggedAt: now, isShown, failures: 0, causes },
+      ...{ subjects: new Map(), hasRecovered: false },
+    };
+    this.#outages.set(cause, outage);
+    if (left !== undefined) {
+      const counted = { ...this.#showCause(cause), ...fields, ...this.#countFields(left, now) };
+      this.#logger.log(isShown && !isTold ? "warn" : "debug", this.#messages.lasts, counted);
+      return outage;
+    }
     const before = isShown ? this.#suppressed || undefined : undefined;
     this.#suppressed = isShown ? 0 : this.#suppressed + 1;
-    const shown = { cause, ...fields, not_shown_before: before };
+    const shown = { ...this.#showCause(cause), ...fields, not_shown_before: before };
     this.#logger.log(isShown ? "warn" : "debug", this.#messages.begins, shown);
     return outage;
   }
 
+  /** All subjects of `left` that have not recovered fail for another cause now. */
+  #succeed(left: Outage, outage: Outage, now: number): void {
+    if (left.hasRecovered) {
+      this.#end(left, now, {});
+      return;
+    }
+    this.#outages.delete(left.cause);
+    outage.since = Math.min(outage.since, left.since);
+    outage.failures += left.failures;
+    outage.isShown ||= left.isShown;
+    for (const cause of left.causes) if (outage.causes.size < MAX_CAUSES) outage.causes.add(cause);
+  }
+
   #continue(outage: Outage, now: number, fields: LogFields): void {
     const isDue = now - outage.loggedAt >= REPEAT_MS;
-    const { cause } = outage;
-    const counted = { cause, ...fields, ...this.#countFields(outage, now) };
+    const counted = {
+      ...this.#showCause(outage.cause),
+      ...fields,
+      ...this.#countFields(outage, now),
+    };
     this.#logger.log(isDue ? "warn" : "debug", this.#messages.lasts, counted);
     if (!isDue) return;
     outage.loggedAt = now;
     outage.isShown = true;
+  }
+
+  /** Names all causes that the outage has had. */
+  #end(outage: Outage, now: number, fields: LogFields): void {
+    this.#outages.delete(outage.cause);
+    const { causeField = "cause" } = this.#messages;
+    const causes = [...outage.causes].join(", ") || undefined;
+    const counted = { [causeField]: causes, ...fields, ...this.#countFields(outage, now) };
+    this.#logger.log(outage.isShown ? "info" : "debug", this.#messages.ends, counted);
+  }
+
+  #showCause(cause: string): LogFields {
+    return cause === "" || this.#messages.causeField !== undefined ? {} : { cause };
   }
 
   #countFields({ since, failures, subjects }: Outage, now: number): LogFields {

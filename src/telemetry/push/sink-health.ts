@@ -11,7 +11,7 @@ export interface SinkHealthOptions {
   readonly onDropped: (sink: SinkName, count: number) => void;
 }
 
-/** Whether a sink accepts data. Emits one event when it begins to fail and one when it recovers. */
+/** Whether a sink accepts data. Emits an event for each failure, and one when it recovers. */
 export class SinkHealth {
   readonly #options: SinkHealthOptions;
   #failingSince: number | undefined;
@@ -30,8 +30,7 @@ export class SinkHealth {
   /** `detail` appears in a log line. */
   failed(detail: string): void {
     const { sink, clock, emit } = this.#options;
-    if (this.#failingSince !== undefined) return;
-    this.#failingSince = clock.elapsed();
+    this.#failingSince ??= clock.elapsed();
     emit({ kind: "sink_failing", sink, detail });
   }
 

@@ -14,6 +14,7 @@ const OUTAGE = {
   lasts: "log events still not forwarded",
   ends: "log events forwarded again",
   failing: "failing_keys",
+  causeField: "detail",
 };
 
 /** Logs, metrics and status of log events on their way from SDKs to upstream. */
@@ -110,9 +111,9 @@ export class LogEventsTelemetry {
         const { events, detail, retryInMs } = event;
         registry.count("LogEventForwardDelayed", {});
         this.latestError.record(detail);
-        this.delayed ??= { since: this.#clock.now(), reason: detail };
+        this.delayed = { since: this.delayed?.since ?? this.#clock.now(), reason: detail };
         const fields = { sdk_key: sdkKey, events, detail, retry_in_ms: retryInMs };
-        this.#outages.failed(sdkKey, { fields });
+        this.#outages.failed(sdkKey, { cause: detail, fields });
         return;
       }
       case "log_events_dropped": {

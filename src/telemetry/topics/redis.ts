@@ -14,18 +14,21 @@ const DOWN = {
   begins: "Redis unavailable, serving from memory",
   lasts: "Redis still unavailable",
   ends: "Redis available again",
+  causeField: "reason",
 };
 
 const READ_ONLY = {
   begins: "Redis rejects writes, backup going stale",
   lasts: "Redis still rejects writes",
   ends: "Redis accepts writes again",
+  causeField: "reason",
 };
 
 const TOKEN_FAILED = {
   begins: "access token for Redis not renewed, last one stays in use",
   lasts: "access token for Redis still not renewed",
   ends: "access token for Redis renewed again",
+  causeField: "reason",
 };
 
 /** About as many as a user without any permission lacks; more are logged only if permissions come and go. */
@@ -76,17 +79,18 @@ export class RedisTelemetry {
   /** Counts a failed read or write in the outage that explains it; such failures have no lines of their own. */
   logFailure({ action, feed, detail }: BackupFailed): void {
     const fields = { action, feed: describeFeed(feed), detail };
-    const outage = [this.#downLog, this.#readOnlyLog].find((each) => each.isOngoing());
-    if (outage === undefined) this.#logger.log("debug", "backup operation failed", fields);
-    else outage.failed("redis", { fields });
+    const { reason } = this.down ?? this.rejectsWrites ?? {};
+    const outages = this.down === undefined ? this.#readOnlyLog : this.#downLog;
+    if (reason !== undefined) outages.failed("redis", { cause: reason, fields: { reason, ...fields } });
+    else this.#logger.log("debug", "backup operation failed", fields);
   }
 
   #record(event: RedisEvent): void {
     switch (event.kind) {
       case "redis_down":
         this.isUp = false;
-        this.down = this.#since(event.reason);
-        this.#downLog.failed("redis", { fields: { reason: event.reason }, count: 0 });
+        this.down = this.#since(event.reason, this.down);
+        this.#downLog.failed("redis", { cause: event.reason, fields: { reason: event.reason }, count: 0 });
         return;
       case "redis_up":
         this.isUp = true;
@@ -95,8 +99,12 @@ export class RedisTelemetry {
         return;
       case "redis_refuses_writes":
         this.isUp = false;
-        this.rejectsWrites = this.#since(event.reason);
-        this.#readOnlyLog.failed("redis", { fields: { reason: event.reason }, count: 0 });
+        this.rejectsWrites = this.#since(event.reason, this.rejectsWrites);
+        this.#readOnlyLog.failed("redis", {
+          cause: event.reason,
+          fields: { reason: event.reason },
+          count: 0,
+        });
         return;
       case "redis_accepts_writes":
         this.isUp = true;
@@ -129,8 +137,8 @@ export class RedisTelemetry {
     event: Extract<RedisEvent, { readonly kind: "redis_token_failed" | "redis_token_renewed" }>,
   ): void {
     if (event.kind === "redis_token_failed") {
-      this.tokenFailed = { since: this.tokenFailed?.since ?? this.#clock.now(), reason: event.reason };
-      this.#tokenLog.failed("redis", { fields: { reason: event.reason } });
+      this.tokenFailed = this.#since(event.reason, this.tokenFailed);
+      this.#tokenLog.failed("redis", { cause: event.reason, fields: { reason: event.reason } });
       return;
     }
     this.tokenFailed = undefined;
@@ -189,8 +197,9 @@ export class RedisTelemetry {
     return { ...this.#keys.of(feed.sdkKey), path: toPathTag(feed) };
   }
 
-  #since(reason: string): Incident {
-    return { since: this.#clock.now(), reason };
+  /** An incident with another reason is still the same one. */
+  #since(reason: string, before?: Incident): Incident {
+    return { since: before?.since ?? this.#clock.now(), reason };
   }
 }
 

@@ -7,9 +7,11 @@ import type { Incident } from "../status/incident.ts";
 /** A destination of metrics or traces. Prometheus scrapes the relay and is not a sink. */
 export type SinkName = "statsd" | "datadog" | "statsig" | "otlp" | "otlp-traces";
 
-/** Whether a sink accepts what it is sent. Each event is emitted once until the other. */
+/** Whether a sink accepts what it is sent. */
 export type SinkEvent =
+  /** Emitted for each failure. */
   | { readonly kind: "sink_failing"; readonly sink: SinkName; readonly detail: string }
+  /** Emitted at the first success after a failure. */
   | {
       readonly kind: "sink_recovered";
       readonly sink: SinkName;
@@ -49,8 +51,9 @@ export class SinkTelemetry {
     switch (event.kind) {
       case "sink_failing": {
         const { detail } = event;
-        this.states.set(sink, { since: this.#clock.now(), reason: detail });
-        outages.failed(sink, { fields: { sink, detail }, count: 0 });
+        const since = this.states.get(sink)?.since ?? this.#clock.now();
+        this.states.set(sink, { since, reason: detail });
+        outages.failed(sink, { cause: detail, fields: { sink, detail } });
         return;
       }
       case "sink_recovered": {
@@ -74,5 +77,6 @@ function messagesFor(sink: SinkName): OutageMessages {
     begins: `${what} export failing`,
     lasts: `${what} export still failing`,
     ends: `${what} export recovered`,
+    causeField: "detail",
   };
 }

@@ -11,6 +11,7 @@ const OUTAGE = {
   begins: "event spool failing",
   lasts: "event spool still failing",
   ends: "event spool recovered",
+  causeField: "detail",
 };
 
 /** Logs, metrics and status of the event spool on disk. */
@@ -38,7 +39,7 @@ export class SpoolTelemetry {
       case "spool_failing":
         registry.count("LogEventQueueFailed", { action: event.kind });
         this.#failed(event.detail);
-        this.#outages.failed("spool", { fields: { detail: event.detail }, count: 0 });
+        this.#outages.failed("spool", { cause: event.detail, fields: { detail: event.detail } });
         return;
       case "spool_recovered":
         this.failing = undefined;
@@ -51,10 +52,12 @@ export class SpoolTelemetry {
         this.#throttled.of(kind).log("warn", "event spool unusable, keeping events in memory", { detail });
         return;
       }
-      case "spool_usable":
+      case "spool_usable": {
+        const forS = this.failing && Math.round((this.#clock.now() - this.failing.since) / 1_000);
         this.failing = undefined;
-        this.#throttled.of(event.kind).log("info", "event spool opened", {});
+        this.#throttled.of(event.kind).log("info", "event spool opened", { forS });
         return;
+      }
       case "spool_corrupt_set_aside": {
         const { kind, setAsideAs, detail } = event;
         registry.count("LogEventQueueFailed", { action: kind });

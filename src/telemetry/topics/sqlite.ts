@@ -52,14 +52,16 @@ export class SqliteTelemetry {
     switch (event.kind) {
       case "local_unusable":
         this.#failed("opening");
-        this.unusable = { since: this.#clock.now(), reason: event.detail };
+        this.unusable = { since: this.unusable?.since ?? this.#clock.now(), reason: event.detail };
         log.log("warn", "local backup unusable, serving from memory", { detail: event.detail });
         return;
-      case "local_usable":
+      case "local_usable": {
+        const forS = this.unusable && Math.round((this.#clock.now() - this.unusable.since) / 1_000);
         this.#recovered("opening");
         this.unusable = undefined;
-        log.log("info", "local backup opened", {});
+        log.log("info", "local backup opened", { forS });
         return;
+      }
       case "local_failing": {
         const { doing, detail } = event;
         this.#failed(doing);

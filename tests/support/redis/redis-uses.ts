@@ -42,6 +42,12 @@ export class RedisUse implements AsyncDisposable {
     return this.events.map(({ kind }) => kind).filter((kind) => ofInterest.includes(kind));
   }
 
+  /** Begins and ends of outages. Several reasons of one outage count as one begin. */
+  get outages(): RedisEvent["kind"][] {
+    const kinds = this.kinds("redis_down", "redis_up");
+    return kinds.filter((kind, at) => kind !== kinds[at - 1]);
+  }
+
   /** Resolves when the event was emitted `times` times in total. */
   async untilEmitted(kind: RedisEvent["kind"], times = 1, withinMs = 10_000): Promise<void> {
     await eventually(

@@ -40,8 +40,4 @@ export class RedisWriter extends RedisUse {
   async writesAgain(withinMs = 10_000): Promise<void> {
     await eventually(async () => expect(await this.write()).toEqual({ kind: "written" }), { withinMs });
   }
-
-  get outages(): string[] {
-    return this.kinds("redis_down", "redis_up");
-  }
 }
