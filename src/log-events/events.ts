@@ -41,6 +41,8 @@ export type LogEventsEvent =
       readonly sdkKey: SdkKey;
       readonly events: number;
       readonly detail: string;
+      /** Whether upstream fails, or only rejects events of this key for now. */
+      readonly trouble: "key" | "upstream";
       readonly retryInMs: number;
     }
   /** Events were given up, since upstream will never accept them. */

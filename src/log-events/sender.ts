@@ -140,7 +140,7 @@ export class EventSender {
     const retryInMs = this.#isDraining ? Math.min(delayMs, DRAIN_RETRY_MS) : delayMs;
     const { sdkKey } = claimed.group;
     const events = countEvents(chunks);
-    this.#options.emit({ kind: "log_events_delayed", sdkKey, events, detail, retryInMs });
+    this.#options.emit({ kind: "log_events_delayed", sdkKey, events, detail, trouble, retryInMs });
     const bytes = heldBytes(claimed.chunks);
     this.#sending--;
     this.#parkedBytes += bytes;

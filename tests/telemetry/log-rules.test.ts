@@ -65,6 +65,76 @@ describe("OutageLog", () => {
     expect(logged).toEqual(["it fails status", "it fails timeout", "it works status"]);
   });
 
+  const told = (lines: readonly Line[]) =>
+    lines.map(
+      ({ message, fields }) =>
+        `${message}: ${fields["cause"]} ${fields["for_s"] ?? "-"} ${fields["failures"] ?? "-"}`,
+    );
+
+  test("logs another cause of the same outage once, and ends it with the length and failures of all causes", async () => {
+    const { logger, shown, clock } = recorded();
+    const log = new OutageLog(logger, clock, WORDS);
+    for (const cause of ["refused", "status", "timeout", "status", "refused", "timeout"]) {
+      for (const subject of ["a", "b"]) log.failed(subject, { cause });
+      await clock.advance(5_000);
+    }
+    log.ended("a");
+    log.ended("b");
+    expect(told(shown())).toEqual([
+      "it fails: refused - -",
+      "it still fails: status 5 2",
+      "it still fails: timeout 10 4",
+      "it works: refused, status, timeout 30 12",
+    ]);
+  });
+
+  test("does not mix up outages: what a key fails for alone keeps no other outage open, and is not ended by one", async () => {
+    const { logger, shown, clock } = recorded();
+    const log = new OutageLog(logger, clock, WORDS);
+    const reject = () => log.failed("revoked", { cause: "unauthorized", isOwn: true });
+    reject();
+    await clock.advance(10_000);
+    for (const subject of ["revoked", "a", "b"]) log.failed(subject, { cause: "refused" });
+    await clock.advance(10_000);
+    for (const subject of ["a", "b"]) log.ended(subject);
+    reject();
+    await clock.advance(10_000);
+    log.ended("revoked");
+    expect(told(shown())).toEqual([
+      "it fails: unauthorized - -",
+      "it fails: refused - -",
+      "it works: refused 10 3",
+      "it works: unauthorized 30 2",
+    ]);
+  });
+
+  test("ends the rest of an outage whose other subjects have another cause", async () => {
+    const { logger, shown, clock } = recorded();
+    const log = new OutageLog(logger, clock, WORDS);
+    for (const subject of ["a", "b", "c"]) log.failed(subject, { cause: "refused" });
+    await clock.advance(10_000);
+    log.failed("a", { cause: "status" });
+    log.ended("b");
+    log.failed("c", { cause: "status" });
+    await clock.advance(10_000);
+    for (const subject of ["a", "c"]) log.ended(subject);
+    expect(told(shown())).toEqual([
+      "it fails: refused - -",
+      "it still fails: status 10 3",
+      "it works: refused 10 3",
+      "it works: refused, status 10 2",
+    ]);
+  });
+
+  test("logs a few causes of one outage, however many there are", () => {
+    const { logger, shown, clock } = recorded();
+    const log = new OutageLog(logger, clock, WORDS);
+    for (let i = 0; i < 1_000; i++) log.failed("a", { cause: `cause ${i}` });
+    log.ended("a");
+    expect(shown().length).toBeLessThan(12);
+    expect(shown().at(-1)?.fields["failures"]).toBe(1_000);
+  });
+
   test("ends an outage when the other subjects have not been tried for three minutes", async () => {
     const { logger, shown, clock } = recorded();
     const log = new OutageLog(logger, clock, WORDS);

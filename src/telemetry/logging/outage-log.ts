@@ -17,6 +17,8 @@ export interface OutageMessages {
 interface Failure {
   /** One of a few values. What fails for different causes are different outages, unless one cause follows the other. */
   readonly cause?: string;
+  /** The cause concerns the subject alone, and shows that what others need works: a rejected key, an invalid payload. */
+  readonly isOwn?: boolean;
   readonly fields?: LogFields;
   /** How many failures this is, 1 by default; 0 if failures are not reported one by one. */
   readonly count?: number;
@@ -39,6 +41,7 @@ const MAX_CAUSES = 8;
 
 interface Outage {
   readonly cause: string;
+  readonly isOwn: boolean;
   since: number;
   loggedAt: number;
   isShown: boolean;
@@ -55,14 +58,14 @@ interface Outage {
  * Logs failures as outages: one line when an outage begins, one for each further cause, one per minute while it lasts, and one when
  * it ends.
  *
- * A subject fails for one cause at a time. If all subjects of an outage go on to fail for another cause, that is the same outage with
- * another cause; if only some do, there are two.
+ * If all subjects of an outage go on to fail for another cause, that is the same outage with another cause; if only some do, there are
+ * two. A cause that concerns one subject alone is an outage of its own, beside any other: it neither becomes another one nor ends it late.
  */
 export class OutageLog {
   readonly #logger: Logger;
   readonly #clock: Clock;
   readonly #messages: OutageMessages;
-  /** By cause. */
+  /** The key is the cause. */
   readonly #outages = new Map<string, Outage>();
   readonly #burst: TokenBucket;
   #suppressed = 0;
@@ -79,11 +82,12 @@ export class OutageLog {
     return cause === undefined ? this.#outages.size > 0 : this.#outages.has(cause);
   }
 
-  failed(subject: string, { cause = "", fields = {}, count = 1 }: Failure): void {
+  failed(subject: string, failure: Failure): void {
+    const { cause = "", fields = {}, count = 1 } = failure;
     const now = this.#clock.elapsed();
-    const left = this.#leave(subject, cause);
+    const left = this.#leave(subject, failure, now);
     const known = this.#outages.get(cause);
-    const outage = known ?? this.#begin(now, cause, fields, left);
+    const outage = known ?? this.#begin(now, failure, left);
     const { subjects } = outage;
     if (subjects.has(subject) || subjects.size < MAX_SUBJECTS) subjects.set(subject, now);
     outage.failures += count;
@@ -106,22 +110,29 @@ export class OutageLog {
     return hasEnded;
   }
 
-  /** Takes the subject out of the outage of another cause, and returns that outage. */
-  #leave(subject: string, cause: string): Outage | undefined {
-    const left = [...this.#outages.values()].find(
-      (outage) => outage.cause !== cause && outage.subjects.has(subject),
-    );
-    left?.subjects.delete(subject);
+  /** Takes the subject out of outages that the failure shows to be over for it. Returns the one that continues with another cause. */
+  #leave(subject: string, { cause = "", isOwn = false }: Failure, now: number): Outage | undefined {
+    let left: Outage | undefined;
+    for (const outage of this.#outages.values()) {
+      if (outage.cause === cause || !outage.subjects.has(subject)) continue;
+      // While nothing works, it is not known whether the subject would still fail for its own cause.
+      if (outage.isOwn && !isOwn) continue;
+      outage.subjects.delete(subject);
+      if (!isOwn) left = outage;
+      else if (outage.subjects.size === 0) this.#end(outage, now, {});
+      else outage.hasRecovered = true;
+    }
     return left;
   }
 
-  /** With `left`, the outage continues that one, which may have others subjects that still fail for its cause. */
-  #begin(now: number, cause: string, fields: LogFields, left: Outage | undefined): Outage {
+  /** With `left`, the outage continues that one, which may have other subjects that still fail for its cause. */
+  #begin(now: number, failure: Failure, left: Outage | undefined): Outage {
+    const { cause = "", isOwn = false, fields = {} } = failure;
     const isTold = left !== undefined && (left.causes.has(cause) || left.causes.size >= MAX_CAUSES);
     const isShown = left === undefined ? this.#burst.take() === undefined : left.isShown;
     const causes = new Set([...(left?.causes ?? []), cause].slice(0, MAX_CAUSES));
     const outage: Outage = {
-      ...{ cause, since: now, loggedAt: now, isShown, failures: 0, causes },
+      ...{ cause, isOwn, since: now, loggedAt: now, isShown, failures: 0, causes },
       ...{ subjects: new Map(), hasRecovered: false },
     };
     this.#outages.set(cause, outage);

@@ -106,7 +106,8 @@ export class IdListTelemetry {
     const sdkKey = maskSdkKey(event.sdkKey);
     const fields = { sdk_key: sdkKey, detail };
     if (isCached) {
-      this.#outages.failed(sdkKey, { cause, fields });
+      const isOwn = event.kind !== "id_lists_fetch_failed";
+      this.#outages.failed(sdkKey, { cause, isOwn, fields });
       return;
     }
     // A key that is not cached may never be requested again: it must not keep an outage open.

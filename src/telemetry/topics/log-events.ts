@@ -108,12 +108,12 @@ export class LogEventsTelemetry {
         return;
       }
       case "log_events_delayed": {
-        const { events, detail, retryInMs } = event;
+        const { events, detail, trouble, retryInMs } = event;
         registry.count("LogEventForwardDelayed", {});
         this.latestError.record(detail);
         this.delayed = { since: this.delayed?.since ?? this.#clock.now(), reason: detail };
         const fields = { sdk_key: sdkKey, events, detail, retry_in_ms: retryInMs };
-        this.#outages.failed(sdkKey, { cause: detail, fields });
+        this.#outages.failed(sdkKey, { cause: detail, isOwn: trouble === "key", fields });
         return;
       }
       case "log_events_dropped": {

@@ -44,6 +44,13 @@ interface PolledFeed {
   readonly held: boolean;
 }
 
+interface PollFailure {
+  readonly cause: string;
+  /** Upstream responded, and the failure concerns this feed alone. */
+  readonly isOwn: boolean;
+  readonly detail: string;
+}
+
 /** Logs, metrics and status of config specs on their way from upstream to memory. */
 export class SpecTelemetry {
   readonly emit: EmitSpecEvent;
@@ -97,7 +104,7 @@ export class SpecTelemetry {
         const { cause, detail, tookMs } = event;
         this.#timeError(event, cause, tookMs);
         this.polls.failed(event, { outcome: "failed", reason: cause, detail, tookMs });
-        this.#logFailure(event, cause, detail);
+        this.#logFailure(event, { cause, isOwn: false, detail });
         return;
       }
       case "spec_unauthorized":
@@ -179,7 +186,7 @@ export class SpecTelemetry {
       registry.time("HttpDataProviderNoDataDueToBadLcut", tags, tookMs, toRequestTags(event.feed));
     else this.#timeError(event, reason, tookMs);
     this.polls.failed(event, { outcome: "refused", reason, detail, tookMs });
-    this.#logFailure(event, `refused: ${reason}`, detail);
+    this.#logFailure(event, { cause: `refused: ${reason}`, isOwn: true, detail });
   }
 
   #recordUnauthorized({ feed, status, whatIsHeld, tookMs }: SpecUnauthorized): void {
@@ -192,7 +199,7 @@ export class SpecTelemetry {
     const fields = { feed: describeFeed(feed), status };
     switch (whatIsHeld) {
       case "kept":
-        this.#logFailure(polled, reason, detail);
+        this.#logFailure(polled, { cause: reason, isOwn: true, detail });
         return;
       case "cleared":
         this.#throttled.of("cleared").log("warn", "upstream revoked SDK key, cached config dropped", fields);
@@ -222,10 +229,10 @@ export class SpecTelemetry {
    * A feed that is not cached may never be requested again: it must not keep an outage open. If the backup does not have it either,
    * `spec_unavailable` follows.
    */
-  #logFailure({ feed, held }: PolledFeed, cause: string, detail: string): void {
+  #logFailure({ feed, held }: PolledFeed, { cause, isOwn, detail }: PollFailure): void {
     if (!held) return;
     const fields = { detail, feed: describeFeed(feed) };
-    this.#outages.failed(fields.feed, { cause, fields });
+    this.#outages.failed(fields.feed, { cause, isOwn, fields });
   }
 
   #timeError(polled: PolledFeed, reason: string, tookMs: number): void {
