@@ -8,6 +8,7 @@ import { type Config, readConfig } from "./config/config.ts";
 import { readEnvironment } from "./config/environment.ts";
 import { withConfigFile } from "./config/file.ts";
 import { logNotices } from "./config/notices.ts";
+import { PROXY_NAMES } from "./config/proxies.ts";
 import { Reloader } from "./config/reload.ts";
 import { displayUrl, type Environment, type GivenConfig } from "./config/settings.ts";
 import { describeError, EXIT_FAILED, UserError } from "./platform/errors.ts";
@@ -22,7 +23,8 @@ const FLUSH_MS = 500;
 /** The relay keeps serving when the reader of its output is gone or the disk behind it is full. */
 for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
 
-const { env: environment, replaced } = readEnvironment(process.env);
+const { env: environment, ...notices } = readEnvironment(process.env);
+useProxiesOf(environment);
 const exitCode = await main(process.argv.slice(2));
 await Promise.race([flushed(process.stdout), new Promise((resolve) => setTimeout(resolve, FLUSH_MS))]);
 // Open handles and lines that are not read must not keep the process alive.
@@ -59,6 +61,7 @@ async function serve(
   announce?: Announce,
 ): Promise<number> {
   const config = readConfig(given, env);
+  useProxiesOf(env);
   // Loaded here, so that probes and other commands start in half the time.
   const { startRelay } = await import("./relay/relay.ts");
   const { localUrl } = await import("./relay/listening.ts");
@@ -71,7 +74,7 @@ async function serve(
       logger.log("info", "listening", { protocol: listener.protocol, address: localUrl(listener) });
     }
     logger.log("info", "serving", describe(config));
-    logNotices({ given, env, config, logger }, replaced);
+    logNotices({ given, env, config, logger }, notices);
     announce?.(relay.listeners.map((listener) => ({ protocol: listener.protocol, url: localUrl(listener) })));
     using reloader = new Reloader({ given, env, config, relay, logger });
     signals.onReload(() => reloader.reload());
@@ -114,6 +117,11 @@ function describe(config: Config) {
     polling_interval_s: pollIntervalMs / 1_000,
     version: VERSION,
   };
+}
+
+/** Requests of this process use only the proxies of this environment. `fetch` reads the variables of the process at each request. */
+function useProxiesOf(env: Environment): void {
+  for (const name of PROXY_NAMES) if (!env[name]) delete process.env[name];
 }
 
 function flushed(stream: NodeJS.WriteStream): Promise<void> {

@@ -30,7 +30,9 @@ export function formatConfig(given: GivenConfig, env: Environment): string {
     ...options.map((option) => describeSetting(option, find(option), () => settings.value(option))),
     ...(set.length > 0 ? ["", "# Environment variables that are not options"] : []),
     ...set.map((variable) => comment(`${variable.name}=${shownValue(variable, env[variable.name] ?? "")}`)),
-    ...findUnknownVariables(env).map((name) => comment(`${name}: unknown environment variable, ignored`)),
+    ...findUnknownVariables(env).map(({ variable }) =>
+      comment(`${variable}: unknown environment variable, ignored`),
+    ),
   ].join("\n");
 }
 

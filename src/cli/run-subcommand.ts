@@ -1,4 +1,3 @@
-import { withConfigFile } from "../config/file.ts";
 import type { Environment, GivenConfig } from "../config/settings.ts";
 import type { SubcommandName } from "./subcommands.ts";
 
@@ -13,7 +12,7 @@ export interface GivenSubcommand {
 
 export type Announce = (listeners: readonly { readonly protocol: string; readonly url: string }[]) => void;
 
-interface SubcommandPorts {
+export interface SubcommandPorts {
   readonly env: Environment;
   readonly print: (text: string) => void;
   /** Runs a relay until it is stopped, and resolves with its exit code. */
@@ -27,13 +26,8 @@ export async function runSubcommand(
 ): Promise<number> {
   switch (name) {
     case "demo": {
-      const { runDemo } = await import("../demo/demo.ts");
-      const demo: GivenConfig = {
-        ...(await withConfigFile(given, env)),
-        mode: "grpc-and-http",
-        cache: "local",
-      };
-      return await runDemo((added, announce) => serve(demo, { ...env, ...added }, announce));
+      const { runRelayDemo } = await import("./run-demo.ts");
+      return await runRelayDemo(given, { env, serve });
     }
     case "healthcheck": {
       const { checkHealth } = await import("../doctor/healthcheck.ts");

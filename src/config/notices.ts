@@ -1,11 +1,12 @@
 import { findUnreadLoginVariables } from "../redis/auth/read-login.ts";
 import type { LineLogger } from "../telemetry/logging/logger.ts";
 import type { Config } from "./config.ts";
-import { findUnknownVariables, type ReplacedValue } from "./environment.ts";
+import { findUnknownVariables, type ReadEnvironment, type ReplacedValue } from "./environment.ts";
 import { TLS } from "./groups/tls.ts";
 import { type OptionSpec, parseInteger } from "./option.ts";
 import { findSetting, SETTINGS } from "./options.ts";
 import { type Environment, type GivenConfig, Settings } from "./settings.ts";
+import { findDoubtfulUrls } from "./url.ts";
 import { VARIABLES } from "./variables.ts";
 
 interface NoticeOptions {
@@ -15,11 +16,17 @@ interface NoticeOptions {
   readonly logger: Pick<LineLogger, "log">;
 }
 
-/** Logs what an operator may not expect of a valid configuration. `replaced` are the values of variables that are not taken as given. */
-export function logNotices(options: NoticeOptions, replaced: readonly ReplacedValue[]): void {
+/** Logs what an operator may not expect of a valid configuration. */
+export function logNotices(
+  options: NoticeOptions,
+  { doubtful, replaced }: Omit<ReadEnvironment, "env">,
+): void {
   const { env, config, logger } = options;
-  for (const variable of findUnknownVariables(env)) {
-    logger.log("warn", "unknown environment variable, ignored", { variable });
+  for (const fields of findUnknownVariables(env)) {
+    logger.log("warn", "unknown environment variable, ignored", { ...fields });
+  }
+  for (const fields of [...doubtful, ...findDoubtfulUrls(env)]) {
+    logger.log("warn", "environment variable has another effect than expected", { ...fields });
   }
   logReplacedValues(options, replaced);
   for (const { setting, reason } of findWithoutEffect(options)) {
