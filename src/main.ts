@@ -1,5 +1,5 @@
-import { stripVTControlCharacters } from "node:util";
 import { redactSecrets } from "./access/redact.ts";
+import { chooseWidth } from "./cli/columns.ts";
 import { parseInvocation } from "./cli/parse.ts";
 import { runNamedProgram } from "./cli/programs.ts";
 import { type Announce, runSubcommand } from "./cli/run-subcommand.ts";
@@ -8,6 +8,8 @@ import { type Config, readConfig } from "./config/config.ts";
 import { readEnvironment } from "./config/environment.ts";
 import { withConfigFile } from "./config/file.ts";
 import { logNotices } from "./config/notices.ts";
+import { MODE } from "./config/option.ts";
+import { CONFIG_FILE, environmentNames } from "./config/options.ts";
 import { PROXY_NAMES } from "./config/proxies.ts";
 import { Reloader } from "./config/reload.ts";
 import { displayUrl, type Environment, type GivenConfig } from "./config/settings.ts";
@@ -35,7 +37,14 @@ async function main(argv: readonly string[]): Promise<number> {
     const printLine = (line: string) => process.stderr.write(`${line}\n`);
     const ended = await runNamedProgram(process.argv0, argv, printLine);
     if (ended !== undefined) return ended;
-    const invocation = await parseInvocation(argv);
+    if (isBareStart(argv)) {
+      const { formatFirstSteps } = await import("./cli/help.ts");
+      process.stderr.write(`${formatFirstSteps()}\n\n`);
+    }
+    const invocation = parseInvocation(
+      argv,
+      chooseWidth(process.stdout.columns ?? Number(process.env["COLUMNS"])),
+    );
     switch (invocation.kind) {
       case "print":
         print(invocation.text);
@@ -53,6 +62,13 @@ async function main(argv: readonly string[]): Promise<number> {
   } catch (error) {
     return reportFailure(error);
   }
+}
+
+/** Returns whether neither arguments nor variables say what to do: a first try, which is not only answered by an error. */
+function isBareStart(argv: readonly string[]): boolean {
+  return (
+    argv.length === 0 && [MODE, CONFIG_FILE].flatMap(environmentNames).every((name) => !environment[name])
+  );
 }
 
 async function serve(
@@ -129,7 +145,7 @@ function flushed(stream: NodeJS.WriteStream): Promise<void> {
 }
 
 function print(text: string): void {
-  process.stdout.write(`${process.stdout.isTTY ? text : stripVTControlCharacters(text)}\n`);
+  process.stdout.write(`${text}\n`);
 }
 
 /** Prints one line and returns the exit code. Anything but a {@link UserError} is a bug of the relay. */

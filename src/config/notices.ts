@@ -1,3 +1,4 @@
+import { maskSdkKey } from "../access/sdk-key.ts";
 import { findUnreadLoginVariables } from "../redis/auth/read-login.ts";
 import type { LineLogger } from "../telemetry/logging/logger.ts";
 import type { Config } from "./config.ts";
@@ -26,12 +27,13 @@ export function logNotices(
     logger.log("warn", "unknown environment variable, ignored", { ...fields });
   }
   for (const fields of [...doubtful, ...findDoubtfulUrls(env)]) {
-    logger.log("warn", "environment variable has another effect than expected", { ...fields });
+    logger.log("warn", "environment variable is likely wrong", { ...fields });
   }
   logReplacedValues(options, replaced);
   for (const { setting, reason } of findWithoutEffect(options)) {
     logger.log("info", "setting has no effect", { setting, reason });
   }
+  logOddKeys(options);
   logConnectionNotices(options);
   const open = config.listeners.filter(({ protocol }) => protocol === "http" || protocol === "grpc");
   const isChosen = new Settings(findSetting(options.given, env)).isGiven(TLS.enforceTls);
@@ -39,6 +41,20 @@ export function logNotices(
     const ports = open.map(({ protocol }) => protocol).join(",");
     logger.log("warn", "plaintext ports open beside TLS: --enforce-tls is not set", { ports });
   }
+}
+
+/** How many keys a line names. */
+const MAX_ODD_KEYS = 5;
+
+/** Keys of other kinds are not refused: upstream may be a server that has its own. */
+function logOddKeys({ config, logger }: NoticeOptions): void {
+  const odd = config.preloadSdkKeys.filter((key) => !key.startsWith("secret-"));
+  if (odd.length === 0) return;
+  const sdk_keys = odd.slice(0, MAX_ODD_KEYS).map(maskSdkKey).join(",");
+  logger.log("warn", "preloaded keys do not begin with secret-, as server SDK keys do", {
+    sdk_keys,
+    keys: odd.length,
+  });
 }
 
 function logConnectionNotices({ config, logger }: NoticeOptions): void {

@@ -127,7 +127,8 @@ export function nearestName(given: string, names: readonly string[]): string | u
   const [best] = names
     .map((name) => ({ name, distance: distanceBetween(wanted, normalize(name)) }))
     .sort((one, other) => one.distance - other.distance);
-  return best !== undefined && best.distance <= MAX_DISTANCE * wanted.length ? best.name : undefined;
+  if (best !== undefined && best.distance <= MAX_DISTANCE * wanted.length) return best.name;
+  return names.find((name) => normalize(name).length >= MIN_LENGTH && wanted.startsWith(normalize(name)));
 }
 
 const MIN_LENGTH = 3;

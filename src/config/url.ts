@@ -38,6 +38,9 @@ export function findUrlProblem(text: string): UrlProblem | undefined {
   return { shown: `${meant}${search === "" ? "#" : "?"}…`, expected: "a URL without ? and #", meant };
 }
 
+/** SDKs take the API's address with a version, the relay takes it without. */
+const VERSION_END = /\/v\d\/?$/;
+
 const ADDRESS = /^(?<host>[\w.-]+|\[[\da-f:.]+\])(?::(?<port>\d{1,5}))?(?:\/[\w./-]*)?$/i;
 
 /** Returns the URL that a text without a valid scheme likely means: Statsig has https://, and servers of one's own mostly have not. */
@@ -48,7 +51,7 @@ function meantUrl(text: string): string | undefined {
   if (host === undefined) return undefined;
   const isPublic = port === "" && /\.[a-z-]*$/i.test(host);
   const isSecure = /^https/i.test(plain) || port === "443" || (isPublic && !/^http:/i.test(plain));
-  const url = `${isSecure ? "https" : "http"}://${address}`;
+  const url = `${isSecure ? "https" : "http"}://${address.replace(VERSION_END, "")}`;
   return isHttpUrl(url) ? url : undefined;
 }
 
@@ -59,10 +62,10 @@ export function findDoubtfulUrls(
   return BASE_URL_VARIABLES.flatMap((variable) => {
     const urls = (env[variable] ?? "").split(",").map((url) => url.trim());
     return urls.flatMap((url) => {
-      const [version] = /\/v\d(?=\/?$)/.exec(url) ?? [];
+      const [version] = VERSION_END.exec(url) ?? [];
       if (version === undefined) return [];
-      const base = redactUserInfo(url.slice(0, url.lastIndexOf(version)));
-      const reason = `${version} is added to the URL again, as in ${version}${version}/… (write ${base}, unless that is meant)`;
+      const base = redactUserInfo(url.replace(VERSION_END, ""));
+      const reason = `paths such as /v2/download_config_specs are added to it (write ${base}, unless it needs ${version} as well)`;
       return [{ variable, reason }];
     });
   });

@@ -83,6 +83,11 @@ const PROCESS: readonly VariableSpec[] = [
   },
   { name: "WATCHDOG_PID", description: "Process ID that WATCHDOG_USEC applies to; set by systemd" },
   {
+    name: "COLUMNS",
+    default: "100",
+    description: "Width of --help in characters if it is not printed to a terminal",
+  },
+  {
     name: "HOSTNAME",
     default: "no_hostname_set",
     description: "Name of the relay in the gRPC header x-sfp-hostname and the StatsD tag pod_name",

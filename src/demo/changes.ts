@@ -1,4 +1,4 @@
-import type { Json, JsonObject, SampleProject, Spec } from "./model.ts";
+import type { JsonObject, SampleProject, Spec } from "./model.ts";
 
 /** Returns one line for each gate and dynamic config that differs: its name, the old value and the new one. */
 export function describeChanges(before: SampleProject, after: SampleProject): readonly string[] {
@@ -6,10 +6,9 @@ export function describeChanges(before: SampleProject, after: SampleProject): re
     ...changed(before.gates, after.gates).map(
       ([old, next]) => `gate ${next.name}: ${describeRollout(old)} → ${describeRollout(next)}`,
     ),
-    ...changed(before.configs, after.configs).map(([old, next]) => {
-      const [was, is] = [everyonesValue(old), everyonesValue(next)];
-      return `config ${next.name}: ${formatFields(was, is)} → ${formatFields(is, was)}`;
-    }),
+    ...changed(before.configs, after.configs).map(
+      ([old, next]) => `config ${next.name}: ${describeFields(everyonesValue(old), everyonesValue(next))}`,
+    ),
   ];
 }
 
@@ -35,11 +34,10 @@ function everyonesValue({ rules: [first], defaultValue }: Spec): JsonObject {
 }
 
 /** Times are left out: they say nothing that the line does not. */
-function formatFields(value: JsonObject, other: JsonObject): string {
-  const fields = Object.entries(value).filter(
-    ([name, each]) => !name.endsWith("_ms") && !same(each, other[name]),
-  );
-  return fields.map(([, each]) => JSON.stringify(each)).join(", ");
+function describeFields(old: JsonObject, next: JsonObject): string {
+  return Object.entries(next)
+    .map(([name, value]) => ({ name, was: JSON.stringify(old[name]), is: JSON.stringify(value) }))
+    .filter(({ name, was, is }) => was !== is && !name.endsWith("_ms"))
+    .map(({ name, was, is }) => `${name} ${was} → ${is}`)
+    .join(", ");
 }
-
-const same = (one: Json, other: Json | undefined) => JSON.stringify(one) === JSON.stringify(other);

@@ -192,13 +192,18 @@ interface RedisUrl {
 }
 
 const MAX_DATABASE = 1_000_000;
-const FORM = "redis://[[user]:password@]host[:port][/database], or rediss:// for TLS";
+/** Without an @ after the scheme, so that errors about it are not taken for URLs with a password. */
+const FORM =
+  "redis://host:port/database, with user:password@ before the host if Redis needs a login, or rediss:// for TLS";
 
 /** Errors never quote the URL: in a malformed one, any part may be the password. */
 function readRedisUrl(text: string, reject: Reject): RedisUrl {
   const [, scheme, authority = "", path = ""] = /^(rediss?):\/\/([^/?#]*)(?:\/(\d*))?$/i.exec(text) ?? [];
   if (scheme === undefined) {
-    return reject(`REDIS_URL is malformed (expected ${FORM}; write / ? # in a password as %2F %3F %23)`);
+    // Without an @, there is no password that the hint could show.
+    const isAddress = HOST_AND_PORT_FORM.test(text);
+    const hint = isAddress ? `did you mean redis://${text}?` : "write / ? # in a password as %2F %3F %23";
+    return reject(`REDIS_URL is malformed (expected ${FORM}; ${hint})`);
   }
   const at = authority.lastIndexOf("@");
   return {

@@ -200,7 +200,7 @@ describe("a port that cannot be opened exits 1 with one line", () => {
     taken.close();
     expect({ exitCode, stderr }).toEqual({
       exitCode: 1,
-      stderr: `error: cannot listen on --${protocol}-port ${port} of --bind-address 127.0.0.1: the port is in use\n`,
+      stderr: `error: cannot listen on --${protocol}-port ${port} of --bind-address "127.0.0.1": the port is in use\n`,
     });
   });
 

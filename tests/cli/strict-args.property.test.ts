@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { parseStrictArgs, type StrictArgs, UsageError } from "../../src/cli/parse.ts";
+import { parseStrictArgs, type StrictArgs, UsageError } from "../../src/cli/arguments.ts";
 import { namesOf, type OptionSpec } from "../../src/config/option.ts";
 import { ALL_OPTIONS } from "../../src/config/options.ts";
 
