@@ -52,7 +52,8 @@ const OUTBOUND: readonly VariableSpec[] = [
   },
   {
     name: "ALL_PROXY",
-    description: "Proxy for any upstream, unless HTTPS_PROXY or HTTP_PROXY is set for it",
+    description:
+      "Proxy for any upstream, unless HTTPS_PROXY or HTTP_PROXY is set for it. Proxies are http:// or https://; one of SOCKS is ignored",
   },
   { name: "NO_PROXY", description: "Hosts that are connected to without a proxy, comma-separated" },
   {

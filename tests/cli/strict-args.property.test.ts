@@ -140,7 +140,7 @@ describe("a flag", () => {
     const wrong = fc.string().filter((text) => !["true", "false", "1", "0"].includes(text));
     fc.assert(
       fc.property(flag, wrong, (each, text) => {
-        const message = `invalid value "${text}" for ${named(each)} (expected true or false)`;
+        const message = `invalid value "${text}" for ${named(each)} (expected true or false`;
         expect(() => read(`${named(each)}=${text}`)).toThrow(message);
       }),
     );

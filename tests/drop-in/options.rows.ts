@@ -244,7 +244,12 @@ const wordRows: readonly CommandRow[] = [
   // Examples of its docs/monitoring.md, which lack CACHE.
   row("exit code 2", ["http", "--debug-logging"], { refuses: "missing <CACHE>" }),
   row("exit code 2", ["http", "--statsd-logging"], { refuses: "missing <CACHE>" }),
-  row("exit code 2", ["HTTP", "disabled"], { refuses: 'invalid value "HTTP" for <MODE>' }),
+  row(
+    "exit code 2",
+    ["HTTP", "disabled"],
+    { prints: "mode: http" },
+    differs("words in upper case", "takes them"),
+  ),
   row("exit code 2", ["http", "memcached"], { refuses: 'invalid value "memcached" for <CACHE>' }),
   row("exit code 2", ["http", "disabled", "more"], { refuses: 'unexpected argument "more"' }),
   row("exit code 2", ["http", "disabled", "-p"], { refuses: "missing value for -p" }),
