@@ -9,18 +9,20 @@ import { environmentNames, findSetting } from "../config/options.ts";
 import { PROXY_NAMES } from "../config/proxies.ts";
 import type { Environment, GivenConfig } from "../config/settings.ts";
 import { STATSIG_VARIABLES } from "../config/variables.ts";
-import { type DemoParts, runDemo } from "../demo/demo.ts";
-import type { SubcommandPorts } from "./run-subcommand.ts";
+import { type Announce, type DemoParts, runDemo } from "../demo/demo.ts";
 
 const FROM_ENVIRONMENT: ReadonlySet<string> = new Set(
   [...Object.values(LISTENERS), ...Object.values(LOGGING)].flatMap(environmentNames),
 );
 
+interface DemoPorts {
+  readonly env: Environment;
+  /** Runs a relay until it is stopped, and resolves with its exit code. Calls `announce` once it serves. */
+  readonly serve: (given: GivenConfig, env: Environment, announce: Announce) => Promise<number>;
+}
+
 /** Runs a relay with the sample upstream, and resolves with its exit code. Options that are given override those of the demo. */
-export async function runRelayDemo(
-  given: GivenConfig,
-  { env, serve }: Pick<SubcommandPorts, "env" | "serve">,
-): Promise<number> {
+export async function runRelayDemo(given: GivenConfig, { env, serve }: DemoPorts): Promise<number> {
   const kept = toDemoEnvironment(env);
   const config = await withConfigFile(given, kept);
   return await runDemo((parts, announce) => {

@@ -1,4 +1,5 @@
 import type { Environment, GivenConfig } from "../config/settings.ts";
+import type { Announce } from "../demo/demo.ts";
 import type { SubcommandName } from "./subcommands.ts";
 
 /** A subcommand as it was given on the command line. */
@@ -10,9 +11,7 @@ export interface GivenSubcommand {
   readonly given: GivenConfig;
 }
 
-export type Announce = (listeners: readonly { readonly protocol: string; readonly url: string }[]) => void;
-
-export interface SubcommandPorts {
+interface SubcommandPorts {
   readonly env: Environment;
   readonly print: (text: string) => void;
   /** Runs a relay until it is stopped, and resolves with its exit code. */

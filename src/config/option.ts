@@ -95,6 +95,13 @@ export interface VariableSpec {
   readonly description: string;
 }
 
+/** An environment variable that is ignored, or that has another effect than its user may expect. */
+export interface DoubtfulVariable {
+  readonly variable: string;
+  /** What is wrong, what the relay does, and what to write instead. Without secrets. */
+  readonly reason: string;
+}
+
 export const MODES = ["grpc-and-http", "grpc", "http"] as const;
 export type Mode = (typeof MODES)[number];
 

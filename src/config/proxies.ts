@@ -1,12 +1,6 @@
 import { redactUserInfo } from "../access/redact.ts";
+import type { DoubtfulVariable } from "./option.ts";
 import type { Environment } from "./settings.ts";
-
-/** An environment variable that is ignored, or that has another effect than its user may expect. */
-export interface DoubtfulVariable {
-  readonly variable: string;
-  /** What is wrong, what the relay does, and what to write instead. Without secrets. */
-  readonly reason: string;
-}
 
 /** The variables from which `fetch` takes its proxy. */
 export const PROXY_NAMES: readonly string[] = [

@@ -1,4 +1,4 @@
-import type { DoubtfulVariable } from "./proxies.ts";
+import type { DoubtfulVariable } from "./option.ts";
 import type { Environment } from "./settings.ts";
 
 /**

@@ -1,6 +1,6 @@
 import { redactUserInfo } from "../access/redact.ts";
 import { withoutQuotes } from "./hints.ts";
-import type { DoubtfulVariable } from "./proxies.ts";
+import type { DoubtfulVariable } from "./option.ts";
 
 export const HTTP_URL = "an http:// or https:// URL";
 

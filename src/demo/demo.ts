@@ -23,8 +23,11 @@ export interface DemoParts {
   readonly folder: string | undefined;
 }
 
+/** Is called with the ports of the relay once it serves. */
+export type Announce = (listeners: readonly Listener[]) => void;
+
 /** Runs a relay until it is stopped, and resolves with its exit code. */
-type Serve = (parts: DemoParts, announce: (listeners: readonly Listener[]) => void) => Promise<number>;
+type Serve = (parts: DemoParts, announce: Announce) => Promise<number>;
 
 /**
  * Runs a relay with a sample upstream, prints commands to try, and then each change of the sample project. Resolves with the exit

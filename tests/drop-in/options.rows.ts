@@ -264,7 +264,7 @@ const wordRows: readonly CommandRow[] = [
   row("exit code 2", ["http", "disabled", "--statsig-logging"], { refuses: "STATSIG_SERVER_SDK_KEY" }),
   row("exit code 2", ["http", "disabled", "--statsig-logging-tags", "env"], { refuses: "NAME:VARIABLE" }),
   row("prints help", ["--help"], { shows: "--max-in-flight" }),
-  row("prints help", ["http", "-h"], { shows: "--max-in-flight" }),
+  row("prints help", ["http", "-h"], { shows: "--polling-interval-in-s" }),
   row("prints its version", ["--version"], { shows: "statsig-forward-proxy" }),
   row("prints its version", ["-V"], { shows: "statsig-forward-proxy" }),
 ];
