@@ -103,8 +103,13 @@ function explainNoCertificate(text: string): string {
     : "holds no PEM certificate";
 }
 
-/** DER begins with a SEQUENCE with a length of two bytes. */
-const isDer = (text: string): boolean => text.startsWith("\u0030\u0082");
+/** A file in DER is one SEQUENCE: its tag, its length in one to three bytes, and as many bytes as that. */
+function isDer(text: string): boolean {
+  const [tag, first = 0, second = 0, third = 0] = Buffer.from(text.slice(0, 4), "latin1");
+  if (tag !== 0x30) return false;
+  if (first < 0x80) return text.length === 2 + first;
+  return text.length === (first === 0x81 ? 3 + second : 4 + second * 256 + third);
+}
 
 function parseCertificate(block: string, option: string): X509Certificate {
   try {

@@ -42,6 +42,27 @@ const SERVICE_LINK =
   'reason="it is a service link of Kubernetes, so it is ignored (set enableServiceLinks: false in the pod spec, or rename the service)"';
 const EXPECTED_PROXY = "(expected such as http://proxy.example:3128)";
 
+test("a management address that this machine does not have is named by its own option", async () => {
+  const args = ["http", "disabled", "--bind-address", "127.0.0.1", "--http-port", "0"];
+  const finished = await runRelay([
+    ...args,
+    "--management-port",
+    "8001",
+    "--management-address",
+    "192.0.2.1",
+  ]);
+  expect(finished).toMatchObject({
+    exitCode: 1,
+    stderr:
+      'error: cannot listen on --management-port 8001 of --management-address "192.0.2.1": this machine has no such address\n',
+  });
+});
+
+test("a local backup whose folder is a file does not keep a relay from serving, and is named", async () => {
+  const args = ["--local-cache-path", join(folder, "empty.txt")];
+  await expectWarning("a part of the path is a file, not a folder", { args, cache: "local" });
+});
+
 describe("what other programs or Kubernetes set does not keep a relay from starting, and is named", () => {
   test.each([
     [
