@@ -83,6 +83,7 @@ function explainEntry(entry: string): string {
   if (/^\[|\]$|["'`\u2018-\u201f]/.test(entry)) {
     return "is in quotes or brackets (expected the key alone; separate keys by commas or line ends)";
   }
+  if (/[\\/]/.test(entry)) return "is not an SDK key (to read keys from a file, write @ and its path)";
   return `is not an SDK key (expected ${SDK_KEY_RULE})`;
 }
 

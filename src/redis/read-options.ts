@@ -200,10 +200,7 @@ const FORM =
 function readRedisUrl(text: string, reject: Reject): RedisUrl {
   const [, scheme, authority = "", path = ""] = /^(rediss?):\/\/([^/?#]*)(?:\/(\d*))?$/i.exec(text) ?? [];
   if (scheme === undefined) {
-    // Without an @, there is no password that the hint could show.
-    const isAddress = HOST_AND_PORT_FORM.test(text);
-    const hint = isAddress ? `did you mean redis://${text}?` : "write / ? # in a password as %2F %3F %23";
-    return reject(`REDIS_URL is malformed (expected ${FORM}; ${hint})`);
+    return reject(`REDIS_URL is malformed (expected ${FORM}; ${hintFor(text)})`);
   }
   const at = authority.lastIndexOf("@");
   return {
@@ -211,6 +208,12 @@ function readRedisUrl(text: string, reject: Reject): RedisUrl {
     login: at < 0 ? {} : readUserInfo(authority.slice(0, at), reject),
     address: readUrlAddress(authority.slice(at + 1), path, reject),
   };
+}
+
+function hintFor(text: string): string {
+  // Without an @, there is no password that the hint could show.
+  if (readHostAndPort(text, DEFAULT_PORT) !== undefined) return `did you mean redis://${text}?`;
+  return /^["'\u2018-\u201f]/.test(text) ? "remove the quotes" : "write / ? # in a password as %2F %3F %23";
 }
 
 function readUserInfo(text: string, reject: Reject): RedisLogin {

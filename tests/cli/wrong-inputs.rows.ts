@@ -71,12 +71,20 @@ const URLS: readonly WrongInput[] = [
 const REDIS_FORM =
   "redis://host:port/database, with user:password@ before the host if Redis needs a login, or rediss:// for TLS";
 
-const REDIS: readonly WrongInput[] = ["redis:6379", "localhost:6379", "[::1]:6379"].map((address) => ({
-  name: `REDIS_URL=${address}`,
+const ofRedis = (url: string, hint: string): WrongInput => ({
+  name: `REDIS_URL=${url}`,
   args: ["http", "redis"],
-  env: { REDIS_URL: address },
-  error: `REDIS_URL is malformed (expected ${REDIS_FORM}; did you mean redis://${address}?)`,
-}));
+  env: { REDIS_URL: url },
+  error: `REDIS_URL is malformed (expected ${REDIS_FORM}; ${hint})`,
+});
+
+const REDIS: readonly WrongInput[] = [
+  ...["redis:6379", "localhost:6379", "[::1]:6379"].map((url) =>
+    ofRedis(url, `did you mean redis://${url}?`),
+  ),
+  ofRedis('"redis://redis:6379"', "remove the quotes"),
+  ofRedis("http://redis:6379", "write / ? # in a password as %2F %3F %23"),
+];
 
 const samePort = (args: readonly string[], error: string): WrongInput => ({
   name: `two options have one port: ${args.join(" ")}`,
@@ -108,6 +116,10 @@ const KEYS: readonly WrongInput[] = [
   ofKeys(
     "console-0123456789",
     "entry 1 is a key of Statsig's Console API (expected a server SDK key, which begins with secret-)",
+  ),
+  ofKeys(
+    "/run/secrets/keys.txt",
+    "entry 1 is not an SDK key (to read keys from a file, write @ and its path)",
   ),
   ofKeys("@", "there is no path after @ (expected @ and the path of a file)"),
   ofKeys("@FOLDER/missing.txt", 'cannot read "FOLDER/missing.txt": no such file or directory'),
