@@ -54,7 +54,8 @@ async function main(argv: readonly string[]): Promise<number> {
         return await serve(await withConfigFile(invocation.given, environment));
       case "print-config": {
         const { formatConfig } = await import("./cli/print-config.ts");
-        print(formatConfig(await withConfigFile(invocation.given, environment), environment));
+        const given = await withConfigFile(invocation.given, environment);
+        print(formatConfig(given, environment, notices.doubtful));
         return 0;
       }
       case "subcommand":

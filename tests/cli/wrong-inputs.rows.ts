@@ -1,3 +1,6 @@
+import { HELP } from "../../src/cli/subcommands.ts";
+import { formatAlternatives } from "../../src/config/settings.ts";
+
 /** What a user may type, paste or set by mistake, and the answer. `FOLDER` stands for the folder of {@link FILES}. */
 export interface WrongInput {
   readonly name: string;
@@ -262,7 +265,7 @@ const COMMAND_LINES: readonly WrongInput[] = [
   ),
   ofWords(
     ["help", "docter"],
-    'help: no topic "docter" (expected options, demo, healthcheck, doctor or completions; did you mean doctor?)',
+    `help: no topic "docter" (expected ${formatAlternatives(HELP.positionals[0]?.words ?? [])}; did you mean doctor?)`,
   ),
 ];
 
