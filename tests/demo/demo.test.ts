@@ -4,6 +4,7 @@ import { mkdirSync, mkdtempSync, readdirSync, realpathSync, rmSync, writeFileSyn
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Statsig, StatsigUser } from "@statsig/statsig-node-core";
+import { projectAt } from "../../src/demo/project.ts";
 import { exitOf } from "../support/common/exit-of.ts";
 import { freePort } from "../support/common/free-port.ts";
 import { Output } from "../support/common/output.ts";
@@ -75,6 +76,19 @@ const fetchSpecs = async (url: string): Promise<{ time: number; feature_gates: {
 const changesIn = (text: string) =>
   text.match(/^\d\d:\d\d:\d\d {2}gate demo_flip: (on → off|off → on)$/gm) ?? [];
 
+test("a gate flips for SDKs of any usual polling interval", () => {
+  const isOn = (revision: number) =>
+    projectAt(revision, 1).gates.find(({ name }) => name === "demo_flip")?.rules[0]?.passPercentage === 100;
+  // In revisions, which are 5 s apart: 5, 10, 15, 20, 30, 60 and 120 s.
+  for (const step of [1, 2, 3, 4, 6, 12, 24]) {
+    const seen = [0, 1, 2, 3, 4].map((poll) => isOn(1 + poll * step));
+    expect([step, new Set(seen).size]).toEqual([step, 2]);
+  }
+  for (let revision = 1; revision < 20; revision++) {
+    expect(new Set([revision, revision + 1, revision + 2].map(isOn)).size).toBe(2);
+  }
+});
+
 describe("demo", () => {
   let demo: Demo;
   let url = "";
@@ -105,15 +119,17 @@ describe("demo", () => {
     await sdk.initialize();
     const isOn = () => sdk.checkGate(new StatsigUser({ userID: "alice" }), "demo_flip");
     const first = isOn();
-    const printed = changesIn(demo.output()).length;
-    await eventually(() => expect(changesIn(demo.output()).length).toBeGreaterThan(printed), {
+    const banner =
+      /^\d\d:\d\d:\d\d {2}config demo_banner: revision \d+ → \d+, text "This is revision \d+" → /gm;
+    const printed = demo.output().match(banner)?.length ?? 0;
+    await eventually(() => expect(demo.output().match(banner)?.length).toBeGreaterThan(printed), {
       withinMs: 10_000,
     });
-    expect(demo.output()).toMatch(/config demo_banner: revision \d+ → \d+, text "This is revision \d+" → /);
+    // The gate flips with at least one of any two changes.
+    await eventually(() => expect(changesIn(demo.output())).not.toEqual([]), { withinMs: 20_000 });
     await eventually(async () => expect((await fetchSpecs(url)).time).toBeGreaterThan(before.time), {
       withinMs: 10_000,
     });
-    // The interval of the SDK is that of the changes at most, so it sees both values in turn.
     await eventually(() => expect(isOn()).toBe(!first), { withinMs: 20_000 });
     await sdk.shutdown(1_000);
   }, 60_000);
