@@ -8,7 +8,7 @@ import { type Config, readConfig } from "./config/config.ts";
 import { readEnvironment } from "./config/environment.ts";
 import { withConfigFile } from "./config/file.ts";
 import { logNotices } from "./config/notices.ts";
-import { MODE } from "./config/option.ts";
+import { CACHE_KIND, MODE } from "./config/option.ts";
 import { CONFIG_FILE, environmentNames } from "./config/options.ts";
 import { PROXY_NAMES } from "./config/proxies.ts";
 import { Reloader } from "./config/reload.ts";
@@ -69,7 +69,8 @@ async function main(argv: readonly string[]): Promise<number> {
 /** Returns whether neither arguments nor variables say what to do: a first try, which is not only answered by an error. */
 function isBareStart(argv: readonly string[]): boolean {
   return (
-    argv.length === 0 && [MODE, CONFIG_FILE].flatMap(environmentNames).every((name) => !environment[name])
+    argv.length === 0 &&
+    [MODE, CACHE_KIND, CONFIG_FILE].flatMap(environmentNames).every((name) => !environment[name])
   );
 }
 

@@ -23,19 +23,28 @@ const API_PATH =
 
 /** Returns what is wrong with the base URL of an API, to which paths are added. Returns undefined if nothing is. */
 export function findUrlProblem(text: string): UrlProblem | undefined {
-  if (!isHttpUrl(text)) return { shown: redactUserInfo(text), expected: HTTP_URL, meant: meantUrl(text) };
-  const { origin, pathname, search, hash } = new URL(text);
-  const endpoint = API_PATH.exec(pathname);
+  const endpoint = API_PATH.exec(text);
+  const base = endpoint === null ? text : text.slice(0, endpoint.index);
+  // What follows the name of an endpoint is an SDK key.
+  const shown = endpoint === null ? redactUserInfo(text) : `${redactUserInfo(base)}${endpoint[0]}…`;
+  if (!isHttpUrl(text)) return { shown, expected: HTTP_URL, meant: meantUrl(base) };
   if (endpoint !== null) {
     return {
-      shown: `${origin}${pathname.slice(0, endpoint.index)}${endpoint[0]}…`,
+      shown,
       expected: "a URL without the path of an endpoint, which is added to it",
-      meant: origin + pathname.slice(0, endpoint.index),
+      meant: toBase(base),
     };
   }
+  const { search, hash } = new URL(text);
   if (search === "" && hash === "") return undefined;
-  const meant = origin + pathname.replace(/\/$/, "");
+  const meant = toBase(text);
   return { shown: `${meant}${search === "" ? "#" : "?"}…`, expected: "a URL without ? and #", meant };
+}
+
+/** Returns the URL without user, password, query and fragment. */
+function toBase(url: string): string {
+  const { origin, pathname } = new URL(url);
+  return origin + pathname.replace(/\/$/, "");
 }
 
 /** SDKs take the API's address with a version, the relay takes it without. */

@@ -53,6 +53,11 @@ const URLS: readonly WrongInput[] = [
     "STATSIG_ENDPOINT with the path of an SDK key",
   ),
   ofUrl(
+    "api.statsigcdn.com/v1/download_config_specs/secret-0123456789abcdef.json",
+    'invalid value "api.statsigcdn.com/v1/download_config_specs…" for STATSIG_ENDPOINT (expected an http:// or https:// URL; did you mean https://api.statsigcdn.com?)',
+    "STATSIG_ENDPOINT with the path of an SDK key and without a scheme",
+  ),
+  ofUrl(
     "https://relay.example/sfp?region=eu",
     'invalid value "https://relay.example/sfp?…" for STATSIG_ENDPOINT (expected a URL without ? and #; did you mean https://relay.example/sfp?)',
   ),
