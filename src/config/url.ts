@@ -17,9 +17,9 @@ interface UrlProblem {
   readonly meant?: string | undefined;
 }
 
-/** The paths that are added to a base URL, from the name of the endpoint on. */
+/** The paths that are added to a base URL. Without its version, the name of an endpoint may be a folder of someone's gateway. */
 const API_PATH =
-  /\/(?:v\d\/+)?(?:download_config_specs|get_id_lists|download_id_list_file|log_event|rgstr)\b/;
+  /\/(?:(?:v\d\/+)?download_config_specs|v\d\/+(?:get_id_lists|download_id_list_file|log_event|rgstr))\b/;
 
 /** Returns what is wrong with the base URL of an API, to which paths are added. Returns undefined if nothing is. */
 export function findUrlProblem(text: string): UrlProblem | undefined {
