@@ -7,7 +7,7 @@ export function withoutQuotes(text: string): string {
   return text.trim().replaceAll(QUOTES, "").trim();
 }
 
-/** How many of the units of an option are in one of these. */
+/** Units of time in milliseconds. */
 const TIMES_MS: Readonly<Record<string, number>> = {
   ms: 1,
   s: 1_000,
@@ -18,6 +18,7 @@ const TIMES_MS: Readonly<Record<string, number>> = {
   d: 86_400_000,
 };
 
+/** Units of size in kibibytes. */
 const SIZES_KB: Readonly<Record<string, number>> = {
   k: 1,
   kb: 1,
@@ -33,14 +34,14 @@ const SIZES_KB: Readonly<Record<string, number>> = {
 };
 
 /** Returns the units that values of an option may be written in, as numbers of its own unit. */
-function unitsOf({ name, placeholder }: Pick<OptionSpec, "name" | "placeholder">) {
+function unitsOf({ placeholder }: Pick<OptionSpec, "placeholder">) {
   const scaled = (units: Readonly<Record<string, number>>, own: number) => (unit: string) =>
     (units[unit.toLowerCase()] ?? Number.NaN) / own;
   if (placeholder === "MS") return scaled(TIMES_MS, 1);
   if (placeholder === "SECONDS") return scaled(TIMES_MS, 1_000);
   if (placeholder === "MB") return scaled(SIZES_KB, 1_024);
   if (placeholder === "KB") return scaled(SIZES_KB, 1);
-  return name.endsWith("percent") ? () => 1 : () => Number.NaN;
+  return () => Number.NaN;
 }
 
 /** Returns the whole number that a text likely means, such as 300 for `5m` seconds. Returns undefined if that is not clear or not allowed. */
