@@ -1,16 +1,20 @@
-import { stripVTControlCharacters } from "node:util";
 import { redactSecrets } from "./access/redact.ts";
+import { chooseWidth } from "./cli/columns.ts";
 import { parseInvocation } from "./cli/parse.ts";
 import { runNamedProgram } from "./cli/programs.ts";
-import { type Announce, runSubcommand } from "./cli/run-subcommand.ts";
+import { runSubcommand } from "./cli/run-subcommand.ts";
 import { listenToSignals } from "./cli/signals.ts";
 import { formatStartFailure, type Start } from "./cli/start-failure.ts";
 import { type Config, readConfig } from "./config/config.ts";
 import { readEnvironment } from "./config/environment.ts";
 import { withConfigFile } from "./config/file.ts";
 import { logNotices } from "./config/notices.ts";
+import { CACHE_KIND, MODE } from "./config/option.ts";
+import { CONFIG_FILE, environmentNames } from "./config/options.ts";
+import { PROXY_NAMES } from "./config/proxies.ts";
 import { Reloader } from "./config/reload.ts";
 import { displayUrl, type Environment, type GivenConfig } from "./config/settings.ts";
+import type { Announce } from "./demo/demo.ts";
 import { systemClock } from "./platform/clock.ts";
 import { describeError, EXIT_FAILED, UserError } from "./platform/errors.ts";
 import { dropUnusableAuthorities } from "./platform/process/authorities.ts";
@@ -26,7 +30,8 @@ const FLUSH_MS = 500;
 /** The relay keeps serving when the reader of its output is gone or the disk behind it is full. */
 for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
 
-const { env: environment, replaced } = readEnvironment(process.env);
+const { env: environment, ...notices } = readEnvironment(process.env);
+useProxiesOf(environment);
 const exitCode = await main(process.argv.slice(2));
 await Promise.race([flushed(process.stdout), new Promise((resolve) => setTimeout(resolve, FLUSH_MS))]);
 // Open handles and lines that are not read must not keep the process alive.
@@ -38,7 +43,14 @@ async function main(argv: readonly string[]): Promise<number> {
     const printLine = (line: string) => process.stderr.write(`${line}\n`);
     const ended = await runNamedProgram(process.argv0, argv, printLine);
     if (ended !== undefined) return ended;
-    const invocation = await parseInvocation(argv);
+    if (isBareStart(argv)) {
+      const { formatFirstSteps } = await import("./cli/help.ts");
+      process.stderr.write(`${formatFirstSteps()}\n\n`);
+    }
+    const invocation = parseInvocation(
+      argv,
+      chooseWidth(process.stdout.columns ?? Number(process.env["COLUMNS"])),
+    );
     switch (invocation.kind) {
       case "print":
         print(invocation.text);
@@ -49,7 +61,8 @@ async function main(argv: readonly string[]): Promise<number> {
         return await serve(relay);
       case "print-config": {
         const { formatConfig } = await import("./cli/print-config.ts");
-        print(formatConfig(await withConfigFile(invocation.given, environment), environment));
+        const given = await withConfigFile(invocation.given, environment);
+        print(formatConfig(given, environment, notices.doubtful));
         return 0;
       }
       case "subcommand":
@@ -60,12 +73,21 @@ async function main(argv: readonly string[]): Promise<number> {
   }
 }
 
+/** Returns whether neither arguments nor variables say what to do: a first try, which is not only answered by an error. */
+function isBareStart(argv: readonly string[]): boolean {
+  return (
+    argv.length === 0 &&
+    [MODE, CACHE_KIND, CONFIG_FILE].flatMap(environmentNames).every((name) => !environment[name])
+  );
+}
+
 async function serve(
   given: GivenConfig,
   env: Environment = environment,
   announce?: Announce,
 ): Promise<number> {
   const config = readConfig(given, env);
+  useProxiesOf(env);
   // Loaded here, so that probes and other commands start in half the time.
   const { startRelay } = await import("./relay/relay.ts");
   const { localUrl } = await import("./relay/listening.ts");
@@ -82,7 +104,7 @@ async function serve(
       logger.log("info", "listening", { protocol: listener.protocol, address: localUrl(listener) });
     }
     logger.log("info", "serving", describe(config));
-    logNotices({ given, env, config, logger }, replaced);
+    logNotices({ given, env, config, logger }, notices);
     announce?.(relay.listeners.map((listener) => ({ protocol: listener.protocol, url: localUrl(listener) })));
     using reloader = new Reloader({ given, env, config, relay, logger });
     signals.onReload(() => reloader.reload());
@@ -126,12 +148,17 @@ function describe(config: Config) {
   };
 }
 
+/** Requests of this process use only the proxies of this environment. `fetch` reads the variables of the process at each request. */
+function useProxiesOf(env: Environment): void {
+  for (const name of PROXY_NAMES) if (!env[name]) delete process.env[name];
+}
+
 function flushed(stream: NodeJS.WriteStream): Promise<void> {
   return new Promise((resolve) => stream.write("", () => resolve()));
 }
 
 function print(text: string): void {
-  process.stdout.write(`${process.stdout.isTTY ? text : stripVTControlCharacters(text)}\n`);
+  process.stdout.write(`${text}\n`);
 }
 
 /** Prints one line and returns the exit code. Anything but a {@link UserError} is a bug of the relay. */

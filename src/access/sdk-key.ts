@@ -63,17 +63,32 @@ export function readSdkKeyList(text: string, refuse: (problem: string) => never)
 
 /** As {@link readSdkKeyList}, for the contents of a file. */
 export function parseSdkKeyList(list: string, refuse: (problem: string) => never): readonly SdkKey[] {
+  if (list.includes("\0"))
+    refuse("the list is not text in UTF-8, but perhaps in UTF-16, as some shells write it");
   const entries = list.split(/[\s,]+/).filter((entry) => entry !== "");
   const keys = entries.map((entry, index) => {
     const key = parseSdkKey(entry);
-    if (key !== undefined) return key;
-    return refuse(`entry ${index + 1} is not an SDK key (expected ${SDK_KEY_RULE})`);
+    if (key !== undefined && !entry.startsWith("console-")) return key;
+    return refuse(`entry ${index + 1} ${explainEntry(entry)}`);
   });
   if (keys.length === 0) refuse("the list has no SDK key");
   return [...new Set(keys)];
 }
 
+/** Returns what is wrong with an entry, without showing it. */
+function explainEntry(entry: string): string {
+  if (entry.startsWith("console-")) {
+    return "is a key of Statsig's Console API (expected a server SDK key, which begins with secret-)";
+  }
+  if (/^\[|\]$|["'`\u2018-\u201f]/.test(entry)) {
+    return "is in quotes or brackets (expected the key alone; separate keys by commas or line ends)";
+  }
+  if (/[\\/]/.test(entry)) return "is not an SDK key (to read keys from a file, write @ and its path)";
+  return `is not an SDK key (expected ${SDK_KEY_RULE})`;
+}
+
 function readFile(path: string, refuse: (problem: string) => never): string {
+  if (path === "") return refuse("there is no path after @ (expected @ and the path of a file)");
   try {
     return readFileSync(path, "utf8");
   } catch (error) {

@@ -3,7 +3,7 @@ import { redactSecrets, redactUserInfo } from "../access/redact.ts";
 import { maskSdkKey, readSdkKeyList } from "../access/sdk-key.ts";
 import { readConfig } from "../config/config.ts";
 import { findUnknownVariables } from "../config/environment.ts";
-import type { OptionSpec, VariableSpec } from "../config/option.ts";
+import type { DoubtfulVariable, OptionSpec, VariableSpec } from "../config/option.ts";
 import { CONFIG_FILE, findSetting, NAME, SETTINGS } from "../config/options.ts";
 import {
   ConfigError,
@@ -19,7 +19,11 @@ import { VERSION } from "../version.ts";
  * Returns the configuration that a relay would start with, as YAML for `--config`. Settings that contain secrets, and variables that
  * are not options, are comments. Throws for an invalid configuration, as a start does.
  */
-export function formatConfig(given: GivenConfig, env: Environment): string {
+export function formatConfig(
+  given: GivenConfig,
+  env: Environment,
+  doubtful: readonly DoubtfulVariable[],
+): string {
   readConfig(given, env);
   const find = findSetting(given, env);
   const settings = new Settings(find);
@@ -30,7 +34,10 @@ export function formatConfig(given: GivenConfig, env: Environment): string {
     ...options.map((option) => describeSetting(option, find(option), () => settings.value(option))),
     ...(set.length > 0 ? ["", "# Environment variables that are not options"] : []),
     ...set.map((variable) => comment(`${variable.name}=${shownValue(variable, env[variable.name] ?? "")}`)),
-    ...findUnknownVariables(env).map((name) => comment(`${name}: unknown environment variable, ignored`)),
+    ...findUnknownVariables(env).map(({ variable }) =>
+      comment(`${variable}: unknown environment variable, ignored`),
+    ),
+    ...doubtful.map(({ variable, reason }) => comment(`${variable} is likely wrong: ${reason}`)),
   ].join("\n");
 }
 

@@ -1,5 +1,5 @@
-import { withConfigFile } from "../config/file.ts";
 import type { Environment, GivenConfig } from "../config/settings.ts";
+import type { Announce } from "../demo/demo.ts";
 import type { SubcommandName } from "./subcommands.ts";
 
 /** A subcommand as it was given on the command line. */
@@ -10,8 +10,6 @@ export interface GivenSubcommand {
   /** Includes the options that only the subcommand has. */
   readonly given: GivenConfig;
 }
-
-export type Announce = (listeners: readonly { readonly protocol: string; readonly url: string }[]) => void;
 
 interface SubcommandPorts {
   readonly env: Environment;
@@ -27,13 +25,8 @@ export async function runSubcommand(
 ): Promise<number> {
   switch (name) {
     case "demo": {
-      const { runDemo } = await import("../demo/demo.ts");
-      const demo: GivenConfig = {
-        ...(await withConfigFile(given, env)),
-        mode: "grpc-and-http",
-        cache: "local",
-      };
-      return await runDemo((added, announce) => serve(demo, { ...env, ...added }, announce));
+      const { runRelayDemo } = await import("./run-demo.ts");
+      return await runRelayDemo(given, { env, serve });
     }
     case "healthcheck": {
       const { checkHealth } = await import("../doctor/healthcheck.ts");

@@ -8,7 +8,7 @@ interface Positional {
   readonly isRequired?: boolean;
 }
 
-/** A command other than running the relay. `run-subcommand.ts` runs it. */
+/** A command other than running the relay. */
 export interface Subcommand {
   readonly name: string;
   readonly summary: string;
@@ -19,8 +19,8 @@ export interface Subcommand {
   readonly options: readonly OptionSpec[];
 }
 
-/** Every subcommand, in the order of `--help`. */
-export const SUBCOMMANDS = [
+/** The subcommands that `run-subcommand.ts` runs. */
+const COMMANDS = [
   {
     name: "demo",
     summary: "Run a relay against a bundled sample upstream, with the SDK key secret-demo",
@@ -59,9 +59,32 @@ export const SUBCOMMANDS = [
   },
 ] as const satisfies readonly Subcommand[];
 
-export type SubcommandName = (typeof SUBCOMMANDS)[number]["name"];
+export type SubcommandName = (typeof COMMANDS)[number]["name"];
 
-/** Returns undefined if the word is not a subcommand. */
-export function findSubcommand(word: string | undefined): (typeof SUBCOMMANDS)[number] | undefined {
-  return SUBCOMMANDS.find(({ name }) => name === word);
+/** What `help` explains beside subcommands: every option of a relay. */
+export const OPTIONS_TOPIC = "options";
+
+/** These print what `-h`, `--help` and `--version` do. */
+export const HELP: Subcommand = {
+  name: "help",
+  summary: "Print the most common options, or the help of one command, or every option",
+  positionals: [{ name: "topic", words: [OPTIONS_TOPIC, ...COMMANDS.map(({ name }) => name)] }],
+  takesRelayOptions: false,
+  options: [],
+};
+
+export const VERSION_COMMAND: Subcommand = {
+  name: "version",
+  summary: "Print the version",
+  positionals: [],
+  takesRelayOptions: false,
+  options: [],
+};
+
+/** Every subcommand, in the order of `--help`. */
+export const SUBCOMMANDS: readonly Subcommand[] = [...COMMANDS, HELP, VERSION_COMMAND];
+
+/** Returns undefined if the word is not a subcommand that `run-subcommand.ts` runs. */
+export function findSubcommand(word: string | undefined): (typeof COMMANDS)[number] | undefined {
+  return COMMANDS.find(({ name }) => name === word);
 }

@@ -17,6 +17,7 @@ import {
 import { type EventsConfig, readEvents } from "./groups/log-events.ts";
 import { type LoggingConfig, readLogging } from "./groups/logging.ts";
 import { type MonitoringConfig, readMonitoring } from "./groups/monitoring.ts";
+import { checkPortsDiffer } from "./groups/ports.ts";
 import { readSpecs, type SpecsConfig } from "./groups/specs.ts";
 import { readTls, type TlsConfig } from "./groups/tls.ts";
 import { CACHE_KIND, type Cache, MODE, type Mode } from "./option.ts";
@@ -76,6 +77,10 @@ export function configFrom(find: FindSetting, env: Environment): Config {
   const redis = readRedis(settings, env, cache);
   const events = readEvents(settings, env);
   const tls = readTls(settings, env);
+  const listeners = readListeners(settings, mode, tls);
+  const management = readManagement(settings, env);
+  const managed = management && { ...management, option: LISTENERS.managementPort.name };
+  checkPortsDiffer([...listeners, ...(managed ? [managed] : [])], (name) => shownOf(settings, name));
   return {
     mode,
     cache,
@@ -91,9 +96,9 @@ export function configFrom(find: FindSetting, env: Environment): Config {
     tls,
     access: readAccess(settings, specs.preloadSdkKeys),
     limits: readLimits(settings, specs.maxStreams),
-    listeners: readListeners(settings, mode, tls),
+    listeners,
     servingThreads: readServingThreads(settings),
-    management: readManagement(settings, env),
+    management,
     shutdownDelayMs: settings.integer(LISTENERS.shutdownDelayInS) * 1_000,
     shutdownGraceMs: settings.integer(LISTENERS.shutdownGraceInS) * 1_000,
     logging: readLogging(settings),
@@ -101,6 +106,12 @@ export function configFrom(find: FindSetting, env: Environment): Config {
     serviceManager: readServiceManager(env),
     hostname: /^[!-~]+$/.test(env["HOSTNAME"] ?? "") ? String(env["HOSTNAME"]) : "no_hostname_set",
   };
+}
+
+/** Returns an option as the user wrote it. */
+function shownOf(settings: Settings, name: string): string {
+  const option = SETTINGS.find((each) => each.name === name);
+  return option === undefined ? name : settings.shown(option);
 }
 
 /** Reads the variables of sd_notify(3). Returns undefined if the service manager asked for no notifications. Throws ConfigError. */

@@ -2,8 +2,10 @@ import { BLOB_STORAGE_VARIABLES } from "./groups/blob-storage.ts";
 import { REDIS_VARIABLES } from "./groups/cache.ts";
 import { METRIC_VARIABLES } from "./groups/monitoring.ts";
 import { OTLP_VARIABLES } from "./groups/otlp.ts";
-import { clamp } from "./option.ts";
+import { clamp, type DoubtfulVariable, nearestName } from "./option.ts";
 import { environmentNames, SETTINGS } from "./options.ts";
+import { readProxies } from "./proxies.ts";
+import { findServiceLinks, isServiceLink } from "./service-links.ts";
 import type { Environment } from "./settings.ts";
 import { STATSIG_VARIABLES, VARIABLES } from "./variables.ts";
 
@@ -14,17 +16,21 @@ export interface ReplacedValue {
   readonly used: string;
 }
 
-interface ReadEnvironment {
+export interface ReadEnvironment {
   readonly env: Environment;
   readonly replaced: readonly ReplacedValue[];
+  readonly doubtful: readonly DoubtfulVariable[];
 }
 
 /**
  * Returns the environment as the rest of the relay reads it: variables that the original proxy reads in any case are there under their
- * names in upper case, and whole numbers that it takes are within the range of this relay.
+ * names in upper case, and whole numbers that it takes are within the range of this relay. Service links of Kubernetes and proxies that
+ * cannot be used are not there.
  */
 export function readEnvironment(given: Environment): ReadEnvironment {
-  const named = withUpperCaseNames(given);
+  const links = findServiceLinks(given, isKnown);
+  const { env, doubtful } = readProxies(without(given, new Set(links.map(({ variable }) => variable))));
+  const named = withUpperCaseNames(env);
   const replaced = Object.entries(RANGES).flatMap(([setting, [min, max]]) => {
     const text = named[setting] ?? "";
     if (!/^\d{1,20}$/.test(text)) return [];
@@ -32,7 +38,11 @@ export function readEnvironment(given: Environment): ReadEnvironment {
     return used === Number(text) ? [] : [{ setting, given: text, used: String(used) }];
   });
   const within = replaced.map(({ setting, used }) => [setting, used] as const);
-  return { env: { ...named, ...Object.fromEntries(within) }, replaced };
+  return { env: { ...named, ...Object.fromEntries(within) }, replaced, doubtful: [...links, ...doubtful] };
+}
+
+function without(env: Environment, names: ReadonlySet<string>): Environment {
+  return Object.fromEntries(Object.entries(env).filter(([name]) => !names.has(name)));
 }
 
 /** The original proxy reads these in any case. */
@@ -49,11 +59,10 @@ const ANY_CASE = [
  * last.
  */
 function withUpperCaseNames(env: Environment): Environment {
-  const names = new Set(ANY_CASE.map(({ name }) => name));
   const added = Object.keys(env)
     .sort()
     .map((name) => [name.toUpperCase(), env[name]] as const)
-    .filter(([upper, value]) => value && names.has(upper) && !env[upper]);
+    .filter(([upper, value]) => value && IN_ANY_CASE.has(upper) && !env[upper]);
   return { ...env, ...Object.fromEntries(added) };
 }
 
@@ -69,11 +78,29 @@ const RANGES: Readonly<Record<string, readonly [min: number, max: number]>> = {
   DOGSTATSD_INITIAL_RETRY_DELAY: [0, 60_000],
 };
 
-/** Returns the variables that have our prefix in any case but no meaning, which are likely mistyped. */
-export function findUnknownVariables(env: Environment): readonly string[] {
-  const known = new Set([...SETTINGS.flatMap(environmentNames), ...VARIABLES.map(({ name }) => name)]);
-  const inAnyCase = new Set(ANY_CASE.map(({ name }) => name));
-  return Object.keys(env).filter(
-    (name) => /^SFP_/i.test(name) && !known.has(name) && !inAnyCase.has(name.toUpperCase()),
+const KNOWN: ReadonlySet<string> = new Set([
+  ...SETTINGS.flatMap(environmentNames),
+  ...VARIABLES.map(({ name }) => name),
+]);
+
+const IN_ANY_CASE: ReadonlySet<string> = new Set(ANY_CASE.map(({ name }) => name));
+
+const isKnown = (name: string): boolean => KNOWN.has(name) || IN_ANY_CASE.has(name.toUpperCase());
+
+/** A variable that is likely mistyped. */
+interface UnknownVariable {
+  readonly variable: string;
+  /** The name that was likely meant. */
+  readonly nearest?: string;
+}
+
+/** Returns the variables that have our prefix in any case but no meaning, except service links of Kubernetes. */
+export function findUnknownVariables(env: Environment): readonly UnknownVariable[] {
+  const unknown = Object.keys(env).filter(
+    (name) => /^SFP_/i.test(name) && !isKnown(name) && !isServiceLink(name, env[name]),
   );
+  return unknown.map((variable) => {
+    const nearest = nearestName(variable, [...KNOWN]);
+    return { variable, ...(nearest !== undefined && { nearest }) };
+  });
 }

@@ -1,11 +1,13 @@
+import { maskSdkKey } from "../access/sdk-key.ts";
 import { findUnreadLoginVariables } from "../redis/auth/read-login.ts";
 import type { LineLogger } from "../telemetry/logging/logger.ts";
 import type { Config } from "./config.ts";
-import { findUnknownVariables, type ReplacedValue } from "./environment.ts";
+import { findUnknownVariables, type ReadEnvironment, type ReplacedValue } from "./environment.ts";
 import { TLS } from "./groups/tls.ts";
 import { type OptionSpec, parseInteger } from "./option.ts";
 import { findSetting, SETTINGS } from "./options.ts";
 import { type Environment, type GivenConfig, Settings } from "./settings.ts";
+import { findDoubtfulUrls } from "./url.ts";
 import { VARIABLES } from "./variables.ts";
 
 interface NoticeOptions {
@@ -15,16 +17,23 @@ interface NoticeOptions {
   readonly logger: Pick<LineLogger, "log">;
 }
 
-/** Logs what an operator may not expect of a valid configuration. `replaced` are the values of variables that are not taken as given. */
-export function logNotices(options: NoticeOptions, replaced: readonly ReplacedValue[]): void {
+/** Logs what an operator may not expect of a valid configuration. */
+export function logNotices(
+  options: NoticeOptions,
+  { doubtful, replaced }: Omit<ReadEnvironment, "env">,
+): void {
   const { env, config, logger } = options;
-  for (const variable of findUnknownVariables(env)) {
-    logger.log("warn", "unknown environment variable, ignored", { variable });
+  for (const fields of findUnknownVariables(env)) {
+    logger.log("warn", "unknown environment variable, ignored", { ...fields });
+  }
+  for (const fields of [...doubtful, ...findDoubtfulUrls(env)]) {
+    logger.log("warn", "environment variable is likely wrong", { ...fields });
   }
   logReplacedValues(options, replaced);
   for (const { setting, reason } of findWithoutEffect(options)) {
     logger.log("info", "setting has no effect", { setting, reason });
   }
+  logOddKeys(options);
   logConnectionNotices(options);
   const open = config.listeners.filter(({ protocol }) => protocol === "http" || protocol === "grpc");
   const isChosen = new Settings(findSetting(options.given, env)).isGiven(TLS.enforceTls);
@@ -32,6 +41,20 @@ export function logNotices(options: NoticeOptions, replaced: readonly ReplacedVa
     const ports = open.map(({ protocol }) => protocol).join(",");
     logger.log("warn", "plaintext ports open beside TLS: --enforce-tls is not set", { ports });
   }
+}
+
+/** How many keys a line names. */
+const MAX_ODD_KEYS = 5;
+
+/** Keys of other kinds are not refused: upstream may be a server that has its own. */
+function logOddKeys({ config, logger }: NoticeOptions): void {
+  const odd = config.preloadSdkKeys.filter((key) => !key.startsWith("secret-"));
+  if (odd.length === 0) return;
+  const sdk_keys = odd.slice(0, MAX_ODD_KEYS).map(maskSdkKey).join(",");
+  logger.log("warn", "preloaded keys do not begin with secret-, as server SDK keys do", {
+    sdk_keys,
+    keys: odd.length,
+  });
 }
 
 function logConnectionNotices({ config, logger }: NoticeOptions): void {

@@ -95,6 +95,13 @@ export interface VariableSpec {
   readonly description: string;
 }
 
+/** An environment variable that is ignored, or that has another effect than its user may expect. */
+export interface DoubtfulVariable {
+  readonly variable: string;
+  /** What is wrong, what the relay does, and what to write instead. Without secrets. */
+  readonly reason: string;
+}
+
 export const MODES = ["grpc-and-http", "grpc", "http"] as const;
 export type Mode = (typeof MODES)[number];
 
@@ -127,7 +134,8 @@ export function nearestName(given: string, names: readonly string[]): string | u
   const [best] = names
     .map((name) => ({ name, distance: distanceBetween(wanted, normalize(name)) }))
     .sort((one, other) => one.distance - other.distance);
-  return best !== undefined && best.distance <= MAX_DISTANCE * wanted.length ? best.name : undefined;
+  if (best !== undefined && best.distance <= MAX_DISTANCE * wanted.length) return best.name;
+  return names.find((name) => normalize(name).length >= MIN_LENGTH && wanted.startsWith(normalize(name)));
 }
 
 const MIN_LENGTH = 3;

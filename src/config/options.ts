@@ -44,7 +44,12 @@ export const OPTIONS: readonly OptionSpec[] = OPTION_GROUPS.flatMap(({ options }
 
 /** Options that print something and exit instead of configuring the relay. */
 export const PRINT_OPTIONS: readonly OptionSpec[] = [
-  { name: "help", short: "h", kind: "flag", description: "Print help" },
+  {
+    name: "help",
+    short: "h",
+    kind: "flag",
+    description: "Print every option; -h prints only the most common ones",
+  },
   { name: "version", short: "V", kind: "flag", description: "Print version" },
 ];
 

@@ -1,5 +1,9 @@
 import { EXIT_FAILED, EXIT_USAGE, UserError } from "../platform/errors.ts";
+import { findWord, meantNumber, meantWord, parseSwitch } from "./hints.ts";
 import { type OptionSpec, parseInteger } from "./option.ts";
+import { findUrlProblem } from "./url.ts";
+
+export { HTTP_URL, isHttpUrl } from "./url.ts";
 
 /** An invalid setting. The message names it, what was given and what is expected. */
 export class ConfigError extends UserError {
@@ -17,14 +21,20 @@ export class StartError extends UserError {
 
 /**
  * Returns the one form of message for a setting that cannot be used: `invalid value "x" for --mode (expected http or grpc)`.
- * `setting` is the option, the variable, or the name and its file, as the user wrote it.
+ * `setting` is the option, the variable, or the name and its file, as the user wrote it. `meant` is the value that was likely meant.
  */
-export function describeInvalidValue(setting: string, value: string, expected: string): string {
-  return `invalid value "${value}" for ${setting} (expected ${expected})`;
+export function describeInvalidValue(
+  setting: string,
+  value: string,
+  expected: string,
+  meant?: string,
+): string {
+  const hint = meant === undefined ? "" : `; did you mean ${meant}?`;
+  return `invalid value "${value}" for ${setting} (expected ${expected}${hint})`;
 }
 
-export function invalidValue(setting: string, value: string, expected: string): ConfigError {
-  return new ConfigError(describeInvalidValue(setting, value, expected));
+export function invalidValue(setting: string, value: string, expected: string, meant?: string): ConfigError {
+  return new ConfigError(describeInvalidValue(setting, value, expected, meant));
 }
 
 /** Like {@link invalidValue}, for a value that may be a secret. */
@@ -89,14 +99,14 @@ export class Settings {
     const value = parseInteger(option, text);
     if (value !== undefined) return value;
     const { min = 0, max = Number.MAX_SAFE_INTEGER } = option;
-    throw invalidValue(shown, text, `a whole number from ${min} to ${max}`);
+    throw invalidValue(shown, text, `a whole number from ${min} to ${max}`, meantNumber(option, text));
   }
 
   flag(option: OptionSpec): boolean {
     const { text, shown } = this.#find(option);
-    if (text === "true" || text === "1") return true;
-    if (text === "false" || text === "0" || text === "") return false;
-    throw invalidValue(shown, text, "true or false");
+    const value = text === "" ? false : parseSwitch(text);
+    if (value !== undefined) return value;
+    throw invalidValue(shown, text, "true or false", meantWord(["true", "false"], text));
   }
 
   /** Returns a canonical form, so that equal values compare equal whatever their spelling: `1` and `true` for a flag. */
@@ -108,26 +118,26 @@ export class Settings {
       case "integer":
         return text === "" ? text : String(this.integer(option));
       case "text":
-        return text;
+        return (option.words && findWord(option.words, text)) ?? text;
     }
   }
 
-  /** Returns the value of an option that allows a few words. */
+  /** Returns the value of an option that allows a few words, in any case. */
   word<T extends string>(option: OptionOf<T>): T {
     const allowed: readonly T[] = option.words;
     const { text, shown, source } = this.#find(option);
-    const word = allowed.find((each) => each === text);
+    const word = findWord(allowed, text);
     if (word !== undefined) return word;
     const expected = formatAlternatives(allowed);
     if (source === "default") throw new ConfigError(`missing ${shown} (expected ${expected})`);
-    throw invalidValue(shown, text, expected);
+    throw invalidValue(shown, text, expected, meantWord(allowed, text));
   }
 
   /** Returns a comma-separated list of the option's words, each at most once. */
   list<T extends string>(option: OptionOf<T>): readonly T[] {
     const allowed: readonly T[] = option.words;
     const { text, shown } = this.#find(option);
-    const words = text.split(",").map((word) => allowed.find((each) => each === word.trim()));
+    const words = text.split(",").map((word) => findWord(allowed, word.trim()));
     const known = words.filter((word) => word !== undefined);
     if (known.length === words.length && new Set(known).size === known.length) return known;
     throw invalidValue(
@@ -173,18 +183,13 @@ export function readWholeNumberVariable(
   throw invalidValue(name, given, `a whole number from ${min} to ${max}`);
 }
 
-export const HTTP_URL = "an http:// or https:// URL";
-
-export function isHttpUrl(text: string): boolean {
-  return URL.canParse(text) && /^https?:$/.test(new URL(text).protocol);
-}
-
 /** Returns the http:// or https:// URL that a variable holds. Throws {@link ConfigError}. */
 export function readUrl(env: Environment, name: string, otherwise: string): string {
-  const given = env[name];
+  const given = env[name]?.trim();
   if (!given) return otherwise;
-  if (isHttpUrl(given)) return given;
-  throw invalidValue(name, given, HTTP_URL);
+  const problem = findUrlProblem(given);
+  if (problem === undefined) return given;
+  throw invalidValue(name, problem.shown, problem.expected, problem.meant);
 }
 
 /** Returns whether the environment sends requests to this URL through a proxy. */

@@ -52,7 +52,8 @@ const OUTBOUND: readonly VariableSpec[] = [
   },
   {
     name: "ALL_PROXY",
-    description: "Proxy for any upstream, unless HTTPS_PROXY or HTTP_PROXY is set for it",
+    description:
+      "Proxy for any upstream, unless HTTPS_PROXY or HTTP_PROXY is set for it. Proxies are http:// or https://; one of SOCKS is ignored",
   },
   { name: "NO_PROXY", description: "Hosts that are connected to without a proxy, comma-separated" },
   {
@@ -82,6 +83,11 @@ const PROCESS: readonly VariableSpec[] = [
     description: "Watchdog timeout in microseconds, notified twice as often; set by systemd for WatchdogSec",
   },
   { name: "WATCHDOG_PID", description: "Process ID that WATCHDOG_USEC applies to; set by systemd" },
+  {
+    name: "COLUMNS",
+    default: "100",
+    description: "Width of --help in characters if it is not printed to a terminal",
+  },
   {
     name: "HOSTNAME",
     default: "no_hostname_set",

@@ -105,9 +105,12 @@ const dependent: readonly Spec[] = [
   ]),
 ];
 
-/** On for odd revisions and off for even ones, so that a demo shows a change. */
+/**
+ * Flips with four of five revisions, and with at least one of any two. If it flipped with each, an SDK that polls half as often as the
+ * project changes would never see another value.
+ */
 function demoFlip(revision: number): Spec {
-  const percent = revision % 2 === 1 ? 100 : 0;
+  const percent = [1, 3].includes(revision % 5) ? 100 : 0;
   return { ...gate("demo_flip", [rule("everyone", true, { percent })]), version: revision };
 }
 

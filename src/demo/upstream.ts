@@ -7,6 +7,7 @@ import {
   type ServerResponse,
 } from "node:http";
 import { brotliDecompressSync, gunzipSync, zstdDecompressSync } from "node:zlib";
+import type { SampleProject } from "./model.ts";
 import { companyListFile, companyListFileId, createManifest, projectAt } from "./project.ts";
 import { type JsonCoding, RenderedRevision } from "./render.ts";
 
@@ -20,7 +21,8 @@ interface SampleUpstreamOptions {
   readonly changeEveryMs: number;
   /** The only SDK key that is accepted, "secret-demo" by default. */
   readonly sdkKey?: string;
-  readonly log?: (line: string) => void;
+  /** Called after each change of the project. */
+  readonly onChange?: (before: SampleProject, after: SampleProject) => void;
 }
 
 /** Replaces Statsig's CDN and event endpoint. It serves one sample project, which changes regularly. */
@@ -65,19 +67,19 @@ async function close(server: Server): Promise<void> {
 }
 
 export async function startSampleUpstream(options: SampleUpstreamOptions): Promise<SampleUpstream> {
-  const { port, hostname, changeEveryMs, sdkKey = defaultSdkKey, log = () => {} } = options;
+  const { port, hostname, changeEveryMs, sdkKey = defaultSdkKey, onChange } = options;
   let current = new RenderedRevision(projectAt(1, Date.now()), sdkKey);
   let events = 0;
 
   const change = () => {
-    const { revision, timeMs } = current.project;
+    const before = current.project;
     // The lcut must grow even if two changes are in the same millisecond or the clock is set back.
-    current = new RenderedRevision(projectAt(revision + 1, Math.max(Date.now(), timeMs + 1)), sdkKey);
-    log(`sample upstream: revision ${revision + 1}, lcut ${current.project.timeMs}`);
+    const timeMs = Math.max(Date.now(), before.timeMs + 1);
+    current = new RenderedRevision(projectAt(before.revision + 1, timeMs), sdkKey);
+    onChange?.(before, current.project);
   };
   const received = (count: number) => {
     events += count;
-    log(`sample upstream: ${count} events received, ${events} in all`);
   };
 
   const server = createServer((request, response) => void serve(request, response, state));

@@ -192,13 +192,15 @@ interface RedisUrl {
 }
 
 const MAX_DATABASE = 1_000_000;
-const FORM = "redis://[[user]:password@]host[:port][/database], or rediss:// for TLS";
+/** Without an @ after the scheme, so that errors about it are not taken for URLs with a password. */
+const FORM =
+  "redis://host:port/database, with user:password@ before the host if Redis needs a login, or rediss:// for TLS";
 
 /** Errors never quote the URL: in a malformed one, any part may be the password. */
 function readRedisUrl(text: string, reject: Reject): RedisUrl {
   const [, scheme, authority = "", path = ""] = /^(rediss?):\/\/([^/?#]*)(?:\/(\d*))?$/i.exec(text) ?? [];
   if (scheme === undefined) {
-    return reject(`REDIS_URL is malformed (expected ${FORM}; write / ? # in a password as %2F %3F %23)`);
+    return reject(`REDIS_URL is malformed (expected ${FORM}; ${hintFor(text)})`);
   }
   const at = authority.lastIndexOf("@");
   return {
@@ -206,6 +208,12 @@ function readRedisUrl(text: string, reject: Reject): RedisUrl {
     login: at < 0 ? {} : readUserInfo(authority.slice(0, at), reject),
     address: readUrlAddress(authority.slice(at + 1), path, reject),
   };
+}
+
+function hintFor(text: string): string {
+  // Without an @, there is no password that the hint could show.
+  if (readHostAndPort(text, DEFAULT_PORT) !== undefined) return `did you mean redis://${text}?`;
+  return /^["'\u2018-\u201f]/.test(text) ? "remove the quotes" : "write / ? # in a password as %2F %3F %23";
 }
 
 function readUserInfo(text: string, reject: Reject): RedisLogin {

@@ -28,7 +28,10 @@ export function localUrl({ protocol, bindAddress, port }: ListenerAddress): stri
   return `${scheme}://${host}:${port}`;
 }
 
-type Listening = Pick<ListenerConfig, "option" | "bindAddress" | "port">;
+interface Listening extends Pick<ListenerConfig, "option" | "bindAddress" | "port"> {
+  /** The option that sets the address; `bind-address` by default. */
+  readonly addressOption?: string;
+}
 
 /** Opens a port. A system error becomes a {@link ListenError} that names the option. */
 export function listenOrThrow<T>(listening: Listening, listen: () => T): T {
@@ -68,9 +71,12 @@ export class ReservedPorts implements Disposable {
   }
 }
 
-function toListenError({ option, port, bindAddress }: Listening, error: unknown): ListenError {
+function toListenError(
+  { option, port, bindAddress, addressOption = "bind-address" }: Listening,
+  error: unknown,
+): ListenError {
   return new ListenError(
-    `cannot listen on --${option} ${port} of --bind-address ${bindAddress}: ${describeListenError(error)}`,
+    `cannot listen on --${option} ${port} of --${addressOption} "${bindAddress}": ${describeListenError(error)}`,
   );
 }
 

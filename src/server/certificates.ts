@@ -90,8 +90,25 @@ function parseCertificates(text: string, option: string): readonly [X509Certific
   const rest = text.replaceAll(PEM_BLOCK, "").replaceAll(OTHER_PEM_BLOCK, "");
   if (/^-----/m.test(rest)) throw new CertificateError(`${option} is truncated: a PEM block has no end line`);
   const [first, ...others] = (text.match(PEM_BLOCK) ?? []).map((block) => parseCertificate(block, option));
-  if (first === undefined) throw new CertificateError(`${option} holds no PEM certificate`);
+  if (first === undefined) throw new CertificateError(`${option} ${explainNoCertificate(text)}`);
   return [first, ...others];
+}
+
+function explainNoCertificate(text: string): string {
+  if (/-----BEGIN [A-Z ]*PRIVATE KEY-----/.test(text)) {
+    return "holds no PEM certificate, but a private key (expected the file of the certificate)";
+  }
+  return isDer(text)
+    ? "holds no PEM certificate, but DER (convert it: openssl x509 -inform der -in FILE -out FILE.pem)"
+    : "holds no PEM certificate";
+}
+
+/** A file in DER is one SEQUENCE: its tag, its length in one to three bytes, and as many bytes as that. */
+function isDer(text: string): boolean {
+  const [tag, first = 0, second = 0, third = 0] = Buffer.from(text.slice(0, 4), "latin1");
+  if (tag !== 0x30) return false;
+  if (first < 0x80) return text.length === 2 + first;
+  return text.length === (first === 0x81 ? 3 + second : 4 + second * 256 + third);
 }
 
 function parseCertificate(block: string, option: string): X509Certificate {
@@ -112,9 +129,18 @@ function parsePrivateKey(text: string, passphrase: string | undefined, option: s
   } catch {
     const reason = isEncrypted
       ? "cannot be decrypted with SFP_X509_SERVER_KEY_PASSPHRASE"
-      : "holds no PEM private key";
+      : explainNoKey(text);
     throw new CertificateError(`${option} ${reason}`);
   }
+}
+
+function explainNoKey(text: string): string {
+  if (text.includes("-----BEGIN CERTIFICATE-----")) {
+    return "holds no PEM private key, but a certificate (expected the file of the private key)";
+  }
+  return isDer(text)
+    ? "holds no PEM private key, but DER (convert it: openssl pkey -inform der -in FILE -out FILE.pem)"
+    : "holds no PEM private key";
 }
 
 const formatDay = (ms: number) => new Date(ms).toISOString().slice(0, 10);

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { parseStrictArgs, type StrictArgs, UsageError } from "../../src/cli/parse.ts";
+import { parseStrictArgs, type StrictArgs, UsageError } from "../../src/cli/arguments.ts";
 import { namesOf, type OptionSpec } from "../../src/config/option.ts";
 import { ALL_OPTIONS } from "../../src/config/options.ts";
 
@@ -140,7 +140,7 @@ describe("a flag", () => {
     const wrong = fc.string().filter((text) => !["true", "false", "1", "0"].includes(text));
     fc.assert(
       fc.property(flag, wrong, (each, text) => {
-        const message = `invalid value "${text}" for ${named(each)} (expected true or false)`;
+        const message = `invalid value "${text}" for ${named(each)} (expected true or false`;
         expect(() => read(`${named(each)}=${text}`)).toThrow(message);
       }),
     );

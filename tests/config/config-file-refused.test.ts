@@ -52,7 +52,7 @@ describe("an invalid file exits 2 with one line that names the file, the option 
       "a flag that is neither true nor false",
       "yaml",
       "fleet-polling: yes",
-      'invalid value "yes" for fleet-polling in FILE (expected true or false)',
+      'invalid value "yes" for fleet-polling in FILE (expected true or false; did you mean true?)',
     ],
     [
       "a number with a fraction",
@@ -143,7 +143,7 @@ describe("an invalid file exits 2 with one line that names the file, the option 
     const { exitCode, stderr } = await runRelay(["--config", path]);
     expect({ exitCode, stderr }).toEqual({
       exitCode: 2,
-      stderr: `error: invalid value "htp" for mode in ${path} (expected grpc-and-http, grpc or http)\n`,
+      stderr: `error: invalid value "htp" for mode in ${path} (expected grpc-and-http, grpc or http; did you mean http?)\n`,
     });
   });
 

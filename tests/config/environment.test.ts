@@ -44,6 +44,7 @@ describe("whole numbers of the original proxy are brought into range", () => {
     expect(readEnvironment({ DOGSTATSD_MAX_RETRY_ATTEMPT: given })).toEqual({
       env: { DOGSTATSD_MAX_RETRY_ATTEMPT: given },
       replaced: [],
+      doubtful: [],
     });
   });
 });

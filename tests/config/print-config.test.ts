@@ -90,6 +90,12 @@ describe("--print-config", () => {
     expect(stdout).not.toContain("REDIS_");
   });
 
+  test("names variables that are likely wrong", async () => {
+    const stdout = await print(["http", "disabled"], { SFP_HTTP_PORT: "tcp://10.0.0.1:8000" });
+    expect(stdout).toContain("\n# SFP_HTTP_PORT is likely wrong: it is a service link of Kubernetes, ");
+    expect(stdout).toContain("\nhttp-port: 8000  # default\n");
+  });
+
   test("fails as a start does if the configuration is invalid", async () => {
     const wrong = await runRelay(["http", "disabled", "--print-config", "-p", "-1"]);
     expect(wrong).toEqual({

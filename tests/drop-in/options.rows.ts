@@ -244,7 +244,12 @@ const wordRows: readonly CommandRow[] = [
   // Examples of its docs/monitoring.md, which lack CACHE.
   row("exit code 2", ["http", "--debug-logging"], { refuses: "missing <CACHE>" }),
   row("exit code 2", ["http", "--statsd-logging"], { refuses: "missing <CACHE>" }),
-  row("exit code 2", ["HTTP", "disabled"], { refuses: 'invalid value "HTTP" for <MODE>' }),
+  row(
+    "exit code 2",
+    ["HTTP", "disabled"],
+    { prints: "mode: http" },
+    differs("words in upper case", "takes them"),
+  ),
   row("exit code 2", ["http", "memcached"], { refuses: 'invalid value "memcached" for <CACHE>' }),
   row("exit code 2", ["http", "disabled", "more"], { refuses: 'unexpected argument "more"' }),
   row("exit code 2", ["http", "disabled", "-p"], { refuses: "missing value for -p" }),
@@ -259,7 +264,7 @@ const wordRows: readonly CommandRow[] = [
   row("exit code 2", ["http", "disabled", "--statsig-logging"], { refuses: "STATSIG_SERVER_SDK_KEY" }),
   row("exit code 2", ["http", "disabled", "--statsig-logging-tags", "env"], { refuses: "NAME:VARIABLE" }),
   row("prints help", ["--help"], { shows: "--max-in-flight" }),
-  row("prints help", ["http", "-h"], { shows: "--max-in-flight" }),
+  row("prints help", ["http", "-h"], { shows: "--polling-interval-in-s" }),
   row("prints its version", ["--version"], { shows: "statsig-forward-proxy" }),
   row("prints its version", ["-V"], { shows: "statsig-forward-proxy" }),
 ];

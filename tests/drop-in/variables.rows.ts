@@ -111,6 +111,29 @@ export const VARIABLE_ROWS: readonly CommandRow[] = [
     outcome: { refuses: 'invalid value "api.example.com" for STATSIG_ENDPOINT' },
   },
   {
+    name: "STATSIG_ENDPOINT with the path of an endpoint",
+    original: "starts and can fetch nothing",
+    ours: { does: "exit code 2", subject: "URLs in variables" },
+    env: { STATSIG_ENDPOINT: "https://api.example.com/v1/download_config_specs" },
+    outcome: { refuses: "did you mean https://api.example.com?" },
+  },
+  {
+    name: "a folder of a gateway in LOG_EVENT_STATSIG_ENDPOINT",
+    original: "is taken",
+    ours: "same",
+    env: { LOG_EVENT_STATSIG_ENDPOINT: "https://gateway.example/log_event" },
+    outcome: { prints: "# LOG_EVENT_STATSIG_ENDPOINT=https://gateway.example/log_event" },
+  },
+  ...["ALL_PROXY", "https_proxy"].map(
+    (name): CommandRow => ({
+      name: `${name}=socks5://proxy.example:1080`,
+      original: "starts",
+      ours: "same",
+      env: { [name]: "socks5://proxy.example:1080" },
+      outcome: { prints: "mode: http" },
+    }),
+  ),
+  {
     name: "STATSIG_SERVER_SDK_KEY=your_key",
     original: "ends at the start with --statsig-logging, since Statsig does not know the key",
     ours: "same",

@@ -46,10 +46,28 @@ const DAMAGES: readonly (readonly [what: string, reason: string, damage: Damage]
   ["a line break alone", "holds no PEM certificate", (files, next) => write(files, next, "\n")],
   [
     "DER",
-    "holds no PEM certificate",
+    "holds no PEM certificate, but DER (convert it: openssl x509 ",
     (files, next) => {
       const der = execFileSync("openssl", ["x509", "-in", next.certPath, "-outform", "der"]);
       write(files, next, der);
+    },
+  ],
+  [
+    "a private key in place of the certificate",
+    "holds no PEM certificate, but a private key (expected the file of the certificate)",
+    (files, next) => writeFileSync(files.certPath, text(next.keyPath)),
+  ],
+  [
+    "a certificate in place of the private key",
+    "holds no PEM private key, but a certificate (expected the file of the private key)",
+    (files, next) => writeFileSync(files.keyPath, text(next.certPath)),
+  ],
+  [
+    "a private key in DER",
+    "holds no PEM private key, but DER (convert it: openssl pkey ",
+    (files, next) => {
+      const der = execFileSync("openssl", ["pkey", "-in", next.keyPath, "-outform", "der"]);
+      writeFileSync(files.keyPath, der);
     },
   ],
   [

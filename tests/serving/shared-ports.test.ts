@@ -47,7 +47,7 @@ test.each(pairs)(
     for (const [mode, option, port] of ports) {
       const args = [...THREADS, "--bind-address", second, option, String(port), mode, "disabled"];
       const { exitCode, stderr } = await runRelay(args);
-      const refusal = `cannot listen on ${option} ${port} of --bind-address ${second}: the port is in use`;
+      const refusal = `cannot listen on ${option} ${port} of --bind-address "${second}": the port is in use`;
       expect([exitCode, stderr]).toEqual([1, `error: ${refusal}\n`]);
     }
     isOver = true;

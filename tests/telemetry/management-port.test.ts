@@ -70,7 +70,7 @@ describe("the management port", () => {
     const { exitCode, stderr } = await runRelay([...args, "http", "disabled"]);
     expect([exitCode, stderr]).toEqual([
       1,
-      `error: cannot listen on --management-port ${port} of --bind-address 127.0.0.1: the port is in use\n`,
+      `error: cannot listen on --management-port ${port} of --bind-address "127.0.0.1": the port is in use\n`,
     ]);
   });
 });

@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { describeErrno } from "../../platform/errors.ts";
 import { type Mode, type OptionGroup, PORT } from "../option.ts";
 import { ConfigError, type Environment, invalidValue, type Settings } from "../settings.ts";
+import { readAddress } from "./ports.ts";
 import { TLS, type TlsConfig } from "./tls.ts";
 
 type ListenerProtocol = "http" | "https" | "grpc" | "grpcs";
@@ -18,6 +19,8 @@ export interface ListenerConfig {
 
 interface ManagementAddress {
   readonly bindAddress: string;
+  /** The option that sets the address, for errors. */
+  readonly addressOption: string;
   readonly port: number;
 }
 
@@ -33,7 +36,7 @@ export function readListeners(
   mode: Mode,
   tls: TlsConfig | undefined,
 ): readonly ListenerConfig[] {
-  const bindAddress = settings.text(LISTENERS.bindAddress);
+  const bindAddress = readAddress(settings, LISTENERS.bindAddress);
   // Both are read in every mode, so that an invalid value is always an error.
   const [httpPort, grpcPort] = [settings.integer(LISTENERS.httpPort), settings.integer(LISTENERS.grpcPort)];
   const isPlaintext = tls === undefined || tls.plaintextToo;
@@ -58,8 +61,10 @@ export function readManagement(settings: Settings, env: Environment): Management
 /** Returns undefined if the management port is turned off. Throws ConfigError. */
 export function readManagementAddress(settings: Settings): ManagementAddress | undefined {
   const port = settings.integer(LISTENERS.managementPort);
-  const bindAddress = settings.text(LISTENERS.managementAddress) || settings.text(LISTENERS.bindAddress);
-  return port === 0 ? undefined : { bindAddress, port };
+  const own = readAddress(settings, LISTENERS.managementAddress);
+  const bindAddress = own || settings.text(LISTENERS.bindAddress);
+  const addressOption = own === "" ? LISTENERS.bindAddress.name : LISTENERS.managementAddress.name;
+  return port === 0 ? undefined : { bindAddress, addressOption, port };
 }
 
 export const MANAGEMENT_TOKEN = "SFP_MANAGEMENT_TOKEN";
