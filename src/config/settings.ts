@@ -1,4 +1,5 @@
 import { EXIT_FAILED, EXIT_USAGE, UserError } from "../platform/errors.ts";
+import { isExemptFromProxy } from "./no-proxy.ts";
 import { type OptionSpec, parseInteger } from "./option.ts";
 
 /** An invalid setting. The message names it, what was given and what is expected. */
@@ -192,7 +193,8 @@ export function isProxied(upstreamUrl: string, env: Environment): boolean {
   const names = upstreamUrl.startsWith("https:")
     ? ["HTTPS_PROXY", "https_proxy"]
     : ["HTTP_PROXY", "http_proxy"];
-  return [...names, "ALL_PROXY", "all_proxy"].some((name) => Boolean(env[name]));
+  const isSet = [...names, "ALL_PROXY", "all_proxy"].some((name) => Boolean(env[name]));
+  return isSet && !isExemptFromProxy(upstreamUrl, env["NO_PROXY"] || env["no_proxy"] || "");
 }
 
 /** Returns the URL without user, password and query, for logs and pages. */

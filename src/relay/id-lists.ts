@@ -16,11 +16,12 @@ import type { Spacing } from "../platform/spacing.ts";
 import type { Supervisor } from "../platform/supervisor.ts";
 import type { Telemetry } from "../telemetry/telemetry.ts";
 import type { Tracing } from "../telemetry/tracing/tracing.ts";
-import { UpstreamEndpoint } from "../upstream/endpoint.ts";
+import { FailoverIdLists } from "../upstream/failover-id-lists.ts";
 import { IdListFiles, StatsigIdLists } from "../upstream/id-lists.ts";
 import { VERSION } from "../version.ts";
 import type { RunningAccess } from "./access.ts";
 import type { BackupParts } from "./backup.ts";
+import type { RunningUpstream } from "./upstream.ts";
 
 interface IdListParts {
   readonly clock: Clock;
@@ -29,6 +30,7 @@ interface IdListParts {
   readonly backup: BackupParts | undefined;
   readonly access: RunningAccess;
   readonly tracing: Tracing;
+  readonly upstream: RunningUpstream;
   /** Minimum time between the starts of two polls. */
   readonly spacing: Spacing;
 }
@@ -58,7 +60,6 @@ export function startIdLists(config: Config, parts: IdListParts): RunningIdLists
   const { emit } = parts.telemetry.idLists;
   const running = new AsyncDisposableStack();
   const { maxKeys, maxRequestsInFlight: maxInFlight, pollIntervalMs: specIntervalMs } = config;
-  const { upstreamUrl: baseUrl, upstreamProxied } = config;
   const { gate } = access;
   const store = new ManifestStore({ maxKeys, allows: (sdkKey) => gate.allows(sdkKey) });
   access.admission.knownBy((sdkKey) => store.peek(sdkKey) !== undefined);
@@ -71,18 +72,15 @@ export function startIdLists(config: Config, parts: IdListParts): RunningIdLists
   const onDemand = config.idLists.proxied ? undefined : startOnDemand(config, { ...parts, store, running });
   const stopping = new AbortController();
   running.defer(() => stopping.abort(new Error("the relay is shutting down")));
-  const endpoint = new UpstreamEndpoint({
-    baseUrl,
-    proxied: upstreamProxied,
-    relayVersion: VERSION,
-    limits: config.upstream.timeouts,
-    reusesConnections: config.upstream.reusesConnections,
-    carries: tracing.headers,
+  const { endpoints } = parts.upstream;
+  const source = new FailoverIdLists({
+    ...{ endpoints, clock },
+    openSource: ({ endpoint }) => new StatsigIdLists(endpoint, clock),
   });
   const writer = backup && running.use(startManifestWriter(backup, { clock, emit, store }));
   const refresher = tracing.manifests(
     new ManifestRefresher({
-      source: tracing.manifestSource(new StatsigIdLists(endpoint, clock)),
+      source: tracing.manifestSource(source),
       store,
       emit,
       maxInFlight,
@@ -142,13 +140,17 @@ function startOnDemand(
   config: Config,
   { store, running, clock, supervisor, ...parts }: OnDemandParts,
 ): OnDemandFiles {
-  const { filesUrl: baseUrl, refreshesFiles } = config.idLists;
+  const { givenFilesUrl, refreshesFiles } = config.idLists;
+  const { endpoints } = parts.upstream;
   const openStore = () => {
     if (running.disposed) return undefined;
     const { files } = openFiles(config, { clock, supervisor, ...parts });
     return running.use(files);
   };
-  const onDemand = new OnDemandFiles({ openStore, baseUrl, clock, gate: parts.access.gate });
+  const onDemand = new OnDemandFiles({
+    ...{ openStore, clock, gate: parts.access.gate },
+    baseUrl: () => givenFilesUrl ?? endpoints.inUse.endpoint.baseUrl,
+  });
   if (refreshesFiles) onDemand.follow(store, (work) => void supervisor.task("id_list_files", work));
   return onDemand;
 }

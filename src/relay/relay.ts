@@ -21,6 +21,7 @@ import { startServing } from "./serving.ts";
 import { startSpecs } from "./specs.ts";
 import { startStatus } from "./status.ts";
 import { type RunningTelemetry, startTelemetry, startTracing } from "./telemetry.ts";
+import { openUpstream } from "./upstream.ts";
 import { WarmUp } from "./warm-up.ts";
 
 interface RelayPorts {
@@ -68,11 +69,13 @@ export async function startRelay(
   const backup = starting.use(openBackup(config, { ...parts, allowList: access.allowList }));
   let { pollSpacingMs } = config.upstream;
   const spacing = new Spacing(clock, () => pollSpacingMs);
-  const specs = starting.use(startSpecs(config, { ...parts, backup, access, tracing, spacing }));
-  const idLists = starting.use(startIdLists(config, { ...parts, backup, access, tracing, spacing }));
+  const upstream = openUpstream(config, { ...parts, tracing });
+  const fetching = { ...parts, backup, access, tracing, spacing, upstream };
+  const specs = starting.use(startSpecs(config, fetching));
+  const idLists = starting.use(startIdLists(config, fetching));
   const events = starting.use(await startEvents(config, { ...parts, access, tracing }));
 
-  const served = { specs, idLists, events };
+  const served = { specs, idLists, events, upstream };
   const serving = starting.use(
     await startServing(config, { ...parts, ...served, health, certificates, startThread }),
   );
@@ -109,7 +112,8 @@ export async function startRelay(
       ({ pollSpacingMs } = next.upstream);
       // Access comes first: an SDK key that is no longer allowed must not be polled again.
       backup?.reconfigure?.(next);
-      for (const part of [access, specs, idLists, serving, status, management]) part.reconfigure(next);
+      const reloaded = [access, upstream, specs, idLists, serving, status, management];
+      for (const part of reloaded) part.reconfigure(next);
       certificates?.checkNow();
       manager?.reloaded();
     },
