@@ -22,8 +22,10 @@ interface FailoverSpecsOptions {
 
 type SpecsAnswer = Answer<EndpointSpecs, FetchOutcome>;
 
-/** A payload of an endpoint that was refused is not requested again from it for this time, while others have a better one. */
+/** An endpoint whose payload of a feed was refused is asked last for this feed for this time. */
 const REFUSED_MS = 60_000;
+/** The same for one whose payload was older than what is held: that may change at any time. */
+const OLDER_MS = 1_000;
 /** More feeds with refused payloads than this are not remembered. */
 const MAX_REFUSED = 10_000;
 
@@ -73,13 +75,12 @@ export class FailoverSpecs implements SpecSource {
     return this.#sources.get(member) as EndpointSpecs;
   }
 
-  /** Endpoints whose payload of the feed was refused are left out, unless that leaves none. */
+  /** Endpoints whose payload of the feed was refused come last. */
   #order(feed: Feed): readonly EndpointSpecs[] {
-    const { endpoints } = this.#options;
     const refused = this.#refused.get(feedId(feed));
-    const order = endpoints.order();
-    const allowed = order.filter((member) => !refused?.has(member));
-    return (allowed.length > 0 ? allowed : order).map((member) => this.#sourceOf(member));
+    const isRefused = (member: EndpointMember) => Number(refused?.has(member) ?? false);
+    const order = [...this.#options.endpoints.order()].sort((a, b) => isRefused(a) - isRefused(b));
+    return order.map((member) => this.#sourceOf(member));
   }
 
   /** Finds out whether an endpoint that is not in use works. What it sends is not used. */
@@ -176,8 +177,10 @@ export class FailoverSpecs implements SpecSource {
         if (lags) endpoints.succeeded(member, true);
         else endpoints.refused(member, { cause: "refused", detail });
         const refused = this.#refused.get(feedId(feed)) ?? new Set();
-        this.#refused.set(feedId(feed), refused.add(member));
-        return refused.size < endpoints.members.length;
+        // If it was already asked last, the others had nothing better.
+        const isNew = !refused.has(member);
+        this.#refused.set(feedId(feed), refused.add(member), { ttl: lags ? OLDER_MS : REFUSED_MS });
+        return isNew;
       },
     };
   }
