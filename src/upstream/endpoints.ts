@@ -61,7 +61,7 @@ export class UpstreamEndpoints {
     }));
   }
 
-  /** With a single endpoint there is nothing to choose. */
+  /** Whether there is a choice. */
   get areSeveral(): boolean {
     return this.members.length > 1;
   }

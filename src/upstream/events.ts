@@ -1,7 +1,7 @@
 import type { FailureCause } from "../specs/source.ts";
 
 /** What a response of an endpoint was good for. */
-export type EndpointResult =
+type EndpointResult =
   /** It is the newest known, or says that what is held is. */
   | "usable"
   /** The endpoint is behind: it has an older version than the relay, or has not had a confirmation for long. */

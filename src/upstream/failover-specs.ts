@@ -30,9 +30,9 @@ const OLDER_MS = 1_000;
 const MAX_REFUSED = 10_000;
 
 /**
- * Fetches config specs from the first endpoint that has them. The rules, of which docs/protocol.md (Several upstreams) has the
- * reasons: a poll asks one endpoint after the other; a first request asks the next one as well if one is silent; only the preferred
- * endpoint can reject an SDK key; an endpoint that lags behind what is held confirms nothing.
+ * Fetches config specs from the first endpoint that has them (docs/protocol.md, Several endpoints). A poll asks one endpoint after
+ * the other; a first request asks the next one as well if one is silent. Only the preferred endpoint can reject an SDK key. An
+ * endpoint that lags behind what is held confirms nothing.
  */
 export class FailoverSpecs implements SpecSource {
   readonly #options: FailoverSpecsOptions;
@@ -143,7 +143,7 @@ export class FailoverSpecs implements SpecSource {
     return confirmed === undefined || clock.elapsed() - confirmed.elapsed > staleAfterMs();
   }
 
-  /** Returns what the answers come to, of which the last is final if any is. */
+  /** Returns what the answers come to. If one is final, it is the last. */
   #conclude(answers: readonly SpecsAnswer[], feed: Feed, held: HeldVersion): FetchOutcome {
     const last = answers.at(-1);
     if (last !== undefined && this.#isFinal(last.by, last.outcome, held))

@@ -33,7 +33,7 @@ export function judgeFailure(outcome: Outcome): UselessAnswer | undefined {
   }
 }
 
-/** Returns one failure for the answers of several endpoints, none of which was usable: that of the most preferred, with all details. */
+/** Returns one failure for unusable answers of several endpoints: that of the preferred one, with the details of all. */
 export function summarizeFailures(answers: readonly Answer<Asked, Outcome>[]): FetchFailure {
   const failures = answers.map(({ by, outcome }) => ({ by, failure: toFailure(outcome) }));
   const [main] = [...failures].sort(

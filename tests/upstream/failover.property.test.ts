@@ -18,7 +18,7 @@ type Condition = (typeof CONDITIONS)[number];
 
 type Step =
   | { readonly kind: "condition"; readonly at: number; readonly condition: Condition }
-  /** The endpoint gets a version that is newer than its own by so many. */
+  /** The endpoint gets a version that is newer than its own by `by`. */
   | { readonly kind: "publish"; readonly at: number; readonly by: number }
   | { readonly kind: "wait"; readonly ms: number }
   | { readonly kind: "poll" };

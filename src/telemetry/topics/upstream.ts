@@ -17,7 +17,7 @@ export class UpstreamTelemetry {
   readonly #logger: Logger;
   readonly #registry: MetricRegistry;
   readonly #clock: Clock;
-  /** By URL: one outage of each endpoint has a line when it begins and one when it ends. */
+  /** Holds the outages of each URL, so that one endpoint has a line when it begins to fail and one when it works again. */
   readonly #outages = new Map<string, OutageLog>();
 
   constructor({ logger, registry, clock, contain }: TelemetryOutput) {
