@@ -3,7 +3,6 @@ import { StartError } from "../config/settings.ts";
 import type { ThreadEnd } from "../control/serving-thread.ts";
 import { withTimeout } from "../platform/abort.ts";
 import { type Clock, systemClock } from "../platform/clock.ts";
-import { Spacing } from "../platform/spacing.ts";
 import type { ProcessFaults, Supervisor } from "../platform/supervisor.ts";
 import { CertificateWatch } from "../server/certificate-watch.ts";
 import { CertificateError } from "../server/certificates.ts";
@@ -67,10 +66,8 @@ export async function startRelay(
   telemetry.keys.knownBy((sdkKey) => access.admission.isKnown(sdkKey));
   const tracing = await startTracing(config, { ...parts, registry, sinks, running: monitoring });
   const backup = starting.use(openBackup(config, { ...parts, allowList: access.allowList }));
-  let { pollSpacingMs } = config.upstream;
-  const spacing = new Spacing(clock, () => pollSpacingMs);
   const upstream = openUpstream(config, { ...parts, tracing });
-  const fetching = { ...parts, backup, access, tracing, spacing, upstream };
+  const fetching = { ...parts, backup, access, tracing, upstream, spacing: upstream.spacing };
   const specs = starting.use(startSpecs(config, fetching));
   const idLists = starting.use(startIdLists(config, fetching));
   const events = starting.use(await startEvents(config, { ...parts, access, tracing }));
@@ -109,7 +106,6 @@ export async function startRelay(
     reconfigure(next) {
       manager?.reloading();
       ({ shutdownGraceMs } = next);
-      ({ pollSpacingMs } = next.upstream);
       // Access comes first: an SDK key that is no longer allowed must not be polled again.
       backup?.reconfigure?.(next);
       const reloaded = [access, upstream, specs, idLists, serving, status, management];

@@ -1,6 +1,7 @@
 import type { Config } from "../config/config.ts";
 import { displayUrl } from "../config/settings.ts";
 import type { Clock } from "../platform/clock.ts";
+import { Spacing } from "../platform/spacing.ts";
 import type { Telemetry } from "../telemetry/telemetry.ts";
 import type { Tracing } from "../telemetry/tracing/tracing.ts";
 import { UpstreamEndpoint } from "../upstream/endpoint.ts";
@@ -9,13 +10,15 @@ import { VERSION } from "../version.ts";
 
 export interface RunningUpstream {
   readonly endpoints: UpstreamEndpoints;
+  /** The time between the starts of two polls, of config specs and ID lists together. */
+  readonly spacing: Spacing;
   /** Returns the age of the last confirmation from which a feed is stale, in ms. */
   readonly staleAfterMs: () => number;
   /** The same for what a relay says of its own upstream. */
   readonly relayStaleAfterMs: () => number;
   /** Opens a further server with the same limits. */
   readonly open: (location: Location) => UpstreamEndpoint;
-  /** Applies another interval. */
+  /** Applies another interval and spacing. */
   reconfigure(config: Config): void;
 }
 
@@ -42,6 +45,7 @@ export function openUpstream(config: Config, { clock, telemetry, tracing }: Upst
   const common = { relayVersion: VERSION, limits, reusesConnections, carries: tracing.headers };
   const open = (location: Location) => new UpstreamEndpoint({ ...location, ...common });
   let intervalMs = config.pollIntervalMs;
+  let { pollSpacingMs } = config.upstream;
   const endpoints = new UpstreamEndpoints({
     endpoints: config.upstreamEndpoints.map(({ url, proxied }) => ({
       endpoint: open({ baseUrl: url, proxied }),
@@ -56,9 +60,11 @@ export function openUpstream(config: Config, { clock, telemetry, tracing }: Upst
   const relayStaleAfterMs = () => Math.max(directMs(), STALE_AFTER_RELAYED_MS);
   return {
     ...{ endpoints, open, relayStaleAfterMs },
+    spacing: new Spacing(clock, () => pollSpacingMs),
     staleAfterMs: () => (endpoints.inUse.health.isRelay ? relayStaleAfterMs() : directMs()),
-    reconfigure({ pollIntervalMs }) {
-      intervalMs = pollIntervalMs;
+    reconfigure(next) {
+      intervalMs = next.pollIntervalMs;
+      ({ pollSpacingMs } = next.upstream);
     },
   };
 }
