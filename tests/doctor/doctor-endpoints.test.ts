@@ -16,7 +16,7 @@ test("doctor checks each endpoint of STATSIG_ENDPOINT, and whether it has the pr
   await expectProblem(
     check(),
     "SDK keys",
-    new RegExp(`^${other.url} has no config specs of secr\\*`),
+    new RegExp(`^${other.url} has no config specs of secret-of`),
     /while the first endpoint fails, these keys are not updated/,
   );
   publishKey(other, KEY);
