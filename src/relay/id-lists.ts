@@ -39,6 +39,10 @@ export interface RunningIdLists extends AsyncDisposable {
   readonly query: IdListQuery;
   readonly service: IdListService;
   readonly settings: IdListSettings;
+  /** Returns the SDK keys whose manifest is held. */
+  readonly keys: () => Iterable<SdkKey>;
+  /** Asks upstream for the manifest of a key now. Resolves with whether it answered; rejects only on shutdown. */
+  readonly refresh: (sdkKey: SdkKey) => Promise<boolean>;
   /** Returns the reasons why the relay is not ready; empty if it is. */
   readonly notReady: () => readonly string[];
   /** Returns the state of the files for the status page; undefined without `--proxy-id-lists`. */
@@ -78,17 +82,16 @@ export function startIdLists(config: Config, parts: IdListParts): RunningIdLists
     openSource: ({ endpoint }) => new StatsigIdLists(endpoint, clock),
   });
   const writer = backup && running.use(startManifestWriter(backup, { clock, emit, store }));
-  const refresher = tracing.manifests(
-    new ManifestRefresher({
-      source: tracing.manifestSource(source),
-      store,
-      emit,
-      maxInFlight,
-      clearOnUnauthorized: config.clearOnUnauthorized,
-      writer,
-      signal: stopping.signal,
-    }),
-  );
+  const manifests = new ManifestRefresher({
+    source: tracing.manifestSource(source),
+    store,
+    emit,
+    maxInFlight,
+    clearOnUnauthorized: config.clearOnUnauthorized,
+    writer,
+    signal: stopping.signal,
+  });
+  const refresher = tracing.manifests(manifests);
   const poller = running.use(
     new ManifestPoller({ store, refresher, clock, supervisor, spacing, specIntervalMs }),
   );
@@ -114,6 +117,8 @@ export function startIdLists(config: Config, parts: IdListParts): RunningIdLists
     query,
     service: new LocalIdLists({ query, proxied, onDemand }),
     settings: { files: findFiles(proxied, onDemand), publicUrl: config.idLists.publicUrl },
+    keys: () => store.keys(),
+    refresh: async (sdkKey) => (await manifests.refreshAfresh(sdkKey)) === "fresh",
     notReady: () => preloaded?.notReady() ?? [],
     status: () => opened && toStatus(opened, preloaded),
     reconfigure({ pollIntervalMs, preloadSdkKeys }) {

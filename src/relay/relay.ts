@@ -1,6 +1,7 @@
 import type { Config } from "../config/config.ts";
 import { StartError } from "../config/settings.ts";
 import type { ThreadEnd } from "../control/serving-thread.ts";
+import { invalidateRoute } from "../http/management/invalidate-route.ts";
 import { withTimeout } from "../platform/abort.ts";
 import { type Clock, systemClock } from "../platform/clock.ts";
 import type { ProcessFaults, Supervisor } from "../platform/supervisor.ts";
@@ -16,6 +17,7 @@ import { Health, ShutdownGrace } from "./lifecycle.ts";
 import type { ListenerAddress } from "./listening.ts";
 import { startEvents } from "./log-events.ts";
 import { startManagement } from "./management.ts";
+import { openPushes } from "./pushes.ts";
 import { startServing } from "./serving.ts";
 import { startSpecs } from "./specs.ts";
 import { startStatus } from "./status.ts";
@@ -83,7 +85,9 @@ export async function startRelay(
   const { currentLcutIntervalMs } = config.monitoring;
   registerGauges(registry, { clock, health, currentLcutIntervalMs, serving, ...served });
   const status = startStatus(config, { clock, health, telemetry, backup, serving, ...served });
-  const management = starting.use(startManagement(config, { ...parts, health, status, operatorRoutes: [] }));
+  const pushes = starting.use(openPushes({ ...parts, ...served, backup }));
+  const operatorRoutes = [invalidateRoute({ pushes, emit: telemetry.operators.emit })];
+  const management = starting.use(startManagement(config, { ...parts, health, status, operatorRoutes }));
   health.become("serving");
   const manager = starting.use(
     await startServiceManager(config, { ...parts, logger, notReady: () => health.notReady() }),

@@ -36,6 +36,9 @@ export interface RunningSpecs extends AsyncDisposable {
   readonly store: SpecStore;
   /** Feeds that are polled whether or not they are held. */
   readonly preload: readonly Feed[];
+  /** Returns the feeds that are polled. */
+  readonly polled: () => Iterable<Feed>;
+  readonly pollAfresh: SpecAcquirer["pollAfresh"];
   /** Returns how far the backup lags behind; undefined if there is no backup. */
   readonly backupLag: () => BackupLag | undefined;
   /** Returns the memory of deltas, and of what they are computed from. */
@@ -92,12 +95,11 @@ export function startSpecs(config: Config, parts: SpecsParts): RunningSpecs {
       signal: stopping.signal,
     }),
   );
-  const acquirer = tracing.acquirer(
-    new SpecAcquirer({
-      ...{ refresher, store, clock, clearOnUnauthorized, emit: telemetry.specs.emit },
-      ...backup,
-    }),
-  );
+  const specAcquirer = new SpecAcquirer({
+    ...{ refresher, store, clock, clearOnUnauthorized, emit: telemetry.specs.emit },
+    ...backup,
+  });
+  const acquirer = tracing.acquirer(specAcquirer);
   const readiness = new Readiness({ store, clock, ...live });
   const poller = running.use(
     new SpecPoller({ store, acquirer, clock, supervisor, keepsJson: config.jsonWithProtobuf, ...live }),
@@ -108,6 +110,8 @@ export function startSpecs(config: Config, parts: SpecsParts): RunningSpecs {
     get preload() {
       return live.preload;
     },
+    polled: () => poller.polled(),
+    pollAfresh: (feed) => specAcquirer.pollAfresh(feed),
     backupLag: () => backup?.writer.lag,
     deltaBytes: () => known.heldBytes,
     query: new SpecQuery({

@@ -10,6 +10,8 @@ import { VERSION } from "../version.ts";
 
 export interface RunningUpstream {
   readonly endpoints: UpstreamEndpoints;
+  /** Returns the current polling interval. */
+  readonly intervalMs: () => number;
   /** The time between the starts of two polls, of config specs and ID lists together. */
   readonly spacing: Spacing;
   /** Returns the age of the last confirmation from which a feed is stale, in ms. */
@@ -59,7 +61,7 @@ export function openUpstream(config: Config, { clock, telemetry, tracing }: Upst
   const directMs = () => STALE_AFTER_INTERVALS * intervalMs;
   const relayStaleAfterMs = () => Math.max(directMs(), STALE_AFTER_RELAYED_MS);
   return {
-    ...{ endpoints, open, relayStaleAfterMs },
+    ...{ endpoints, open, relayStaleAfterMs, intervalMs: () => intervalMs },
     spacing: new Spacing(clock, () => pollSpacingMs),
     staleAfterMs: () => (endpoints.inUse.health.isRelay ? relayStaleAfterMs() : directMs()),
     reconfigure(next) {

@@ -101,8 +101,18 @@ export class SpecRefresher {
     this.#contents = new ContentChanges(options.store, options.clock);
   }
 
-  /** Sends one request to upstream for all concurrent calls for a feed. Rejects only on shutdown. */
-  refresh(feed: Feed, priority: RefreshPriority): Promise<RefreshOutcome> {
+  /**
+   * Sends one request to upstream for all concurrent calls for a feed. `afresh` is a poll whose request starts after the call.
+   * Rejects only on shutdown.
+   */
+  async refresh(feed: Feed, priority: RefreshPriority | "afresh"): Promise<RefreshOutcome> {
+    if (priority !== "afresh") return this.#refresh(feed, priority);
+    // Upstream may have answered the request in flight before it had the change. If that one fails, this one shows it.
+    await this.#inFlight.get(feedId(feed))?.outcome.catch(() => undefined);
+    return this.#refresh(feed, "poll");
+  }
+
+  #refresh(feed: Feed, priority: RefreshPriority): Promise<RefreshOutcome> {
     const id = feedId(feed);
     const inFlight = this.#inFlight.get(id);
     if (inFlight !== undefined) return this.#join(inFlight, id, priority);
