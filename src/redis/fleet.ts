@@ -45,7 +45,7 @@ local lcut, age, note = read(KEYS[1])
 if not version(lcut, latest) then lcut, age, note = '', 0, '' end
 local claimer, claimAge, claimNote = read(KEYS[2])
 -- What was confirmed before the claim of a push may be outdated.
-local outdated = claimNote and string.sub(claimNote, 1, 5) == 'push-' and age >= claimAge
+local outdated = claimNote and string.sub(claimNote, 1, 5) == 'push-' and age > claimAge
 if lcut ~= '' and age < freshFor and claimNote ~= 'refused' and not outdated then return {'confirmed', 0, 0, '', lcut, age, note} end
 if claimer then
   local left = claimNote == 'hold' and redis.call('PTTL', KEYS[2]) or claimedFor - claimAge

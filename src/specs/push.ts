@@ -29,7 +29,7 @@ export interface PushChannel {
 
 export type PushTopics = ReadonlySet<string> | "all";
 
-/** What else is refreshed with a key: its ID lists, of which each relay asks upstream for itself. */
+/** What else is refreshed with a key: its ID lists, which each relay fetches for itself. */
 interface OtherContent {
   keys(): Iterable<SdkKey>;
   /** Resolves with whether upstream answered. Rejects only on shutdown. */
