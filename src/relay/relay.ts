@@ -85,7 +85,7 @@ export async function startRelay(
   const { currentLcutIntervalMs } = config.monitoring;
   registerGauges(registry, { clock, health, currentLcutIntervalMs, serving, ...served });
   const status = startStatus(config, { clock, health, telemetry, backup, serving, ...served });
-  const pushes = starting.use(openPushes({ ...parts, ...served, backup }));
+  const pushes = starting.use(openPushes({ ...parts, ...served, backup, serving }));
   const operatorRoutes = [invalidateRoute({ pushes, emit: telemetry.operators.emit })];
   const management = starting.use(startManagement(config, { ...parts, health, status, operatorRoutes }));
   health.become("serving");

@@ -42,6 +42,8 @@ interface PushesOptions {
   readonly pollAfresh: SpecAcquirer["pollAfresh"];
   readonly store: SpecStore;
   readonly idLists: OtherContent;
+  /** Resolves when clients get what was published before. */
+  readonly reachClients: () => Promise<void>;
   /** Undefined without a fleet. */
   readonly channel: PushChannel | undefined;
   readonly supervisor: Supervisor;
@@ -189,6 +191,7 @@ export class SpecPushes implements Disposable {
       }),
     );
     await withTimeout(Promise.all([...polls, ...refreshes]), WAIT_MS, clock);
+    await this.#options.reachClients();
     return { ...progress, errors: [...progress.errors] };
   }
 

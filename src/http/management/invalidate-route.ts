@@ -4,6 +4,7 @@ import type { PushResult, SpecPushes } from "../../specs/push.ts";
 import type { RequestEnv } from "../request-context.ts";
 import { errorResponse, jsonResponse, retryAfter } from "../responses.ts";
 import type { EmitOperatorEvent } from "./events.ts";
+import { type RequestFields, readFields } from "./request-fields.ts";
 
 interface InvalidateOptions {
   readonly pushes: Pick<SpecPushes, "findKeys" | "push">;
@@ -21,8 +22,8 @@ const ALONE =
 /** Serves `POST /v1/invalidate`, which makes one SDK key, or all, be polled now (docs/operator-api.md). */
 export function invalidateRoute({ pushes, emit }: InvalidateOptions): Hono<RequestEnv> {
   const app = new Hono<RequestEnv>();
-  app.post("/v1/invalidate", async ({ req, env }) => {
-    const named = parseKey(await req.text());
+  app.post("/v1/invalidate", async (context) => {
+    const named = findNamed(await readFields(context));
     if (named === undefined) return errorResponse(400, { message: `The body is not valid: ${EXPECTED}` });
     const keys = named === "" ? (["all"] as const) : pushes.findKeys(named);
     const [target] = keys;
@@ -34,25 +35,19 @@ export function invalidateRoute({ pushes, emit }: InvalidateOptions): Hono<Reque
     const { polled, updated, unchanged, failed, pending, fleet } = result;
     const sdkKey = target === "all" ? undefined : (target as SdkKey);
     const detail = { polled, updated, unchanged, failed, pending, fleet };
-    emit({ kind: "operator_acted", action: "invalidate", sdkKey, from: env.clientAddress, detail });
+    emit({ kind: "operator_acted", action: "invalidate", sdkKey, from: context.env.clientAddress, detail });
     return respond(result);
   });
   return app;
 }
 
-/** Returns the SDK key that a body names, an empty text for all, or undefined if the body is not valid. */
-function parseKey(text: string): string | undefined {
-  if (text.trim() === "") return "";
-  try {
-    const body: unknown = JSON.parse(text);
-    if (typeof body !== "object" || body === null || Array.isArray(body)) return undefined;
-    const { key = "", ...others }: Record<string, unknown> = { ...body };
-    // A misspelt field must not mean all keys.
-    if (typeof key !== "string" || Object.keys(others).length > 0) return undefined;
-    return key === "" && "key" in body ? undefined : key;
-  } catch {
-    return undefined;
-  }
+/** Returns the SDK key that the fields name, an empty text for all, or undefined if they are not valid. */
+function findNamed(fields: RequestFields | undefined): string | undefined {
+  if (fields === undefined) return undefined;
+  const names = Object.keys(fields);
+  if (names.length === 0) return "";
+  // A misspelt or empty field must not mean all keys.
+  return names.length === 1 ? fields["key"] || undefined : undefined;
 }
 
 /** 202 if some feeds are still being polled. */
