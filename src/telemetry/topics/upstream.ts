@@ -43,7 +43,7 @@ export class UpstreamTelemetry {
       }
       case "endpoint_recovered": {
         const { url, using = "none" } = event;
-        this.#outagesOf(url).ended(url, { endpoint: url, using });
+        if (!this.#outagesOf(url).ended(url, { endpoint: url, using })) debugLine(this.#logger, event);
       }
     }
   }
