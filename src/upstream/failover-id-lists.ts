@@ -35,6 +35,7 @@ export class FailoverIdLists implements ManifestSource {
   async fetchManifest(sdkKey: SdkKey, signal: AbortSignal): Promise<ManifestOutcome> {
     const { endpoints, clock } = this.#options;
     const sourceOf = (member: EndpointMember) => this.#sources.get(member) as EndpointLists;
+    if (!endpoints.areSeveral) return this.#ask(sourceOf(endpoints.inUse), sdkKey, signal);
     for (const member of endpoints.takeTries()) {
       // Finds out whether it works. Rejects only on shutdown.
       void this.#ask(sourceOf(member), sdkKey, signal).catch(() => {});
@@ -47,8 +48,7 @@ export class FailoverIdLists implements ManifestSource {
       signal,
     });
     const last = answers.at(-1);
-    const isUsable = last !== undefined && (isFinal(last.by, last.outcome) || !endpoints.areSeveral);
-    return isUsable ? last.outcome : summarizeFailures(answers);
+    return last !== undefined && isFinal(last.by, last.outcome) ? last.outcome : summarizeFailures(answers);
   }
 
   async #ask(

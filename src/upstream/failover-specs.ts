@@ -55,6 +55,8 @@ export class FailoverSpecs implements SpecSource {
     progressed: () => void = () => {},
   ): Promise<FetchOutcome> {
     const { endpoints, clock } = this.#options;
+    if (!endpoints.areSeveral)
+      return this.#ask(this.#sourceOf(endpoints.inUse), feed, held, signal, progressed);
     for (const member of endpoints.takeTries()) void this.#try(this.#sourceOf(member), feed, held, signal);
     const isFirst = held.lcut === 0;
     const answers = await askInTurn(this.#order(feed), {
@@ -150,10 +152,7 @@ export class FailoverSpecs implements SpecSource {
       return last.outcome.kind === "payload" ? this.#name(last.outcome, last.by, feed) : last.outcome;
     const lagging = answers.filter(({ outcome }) => this.#lags(outcome, held));
     if (lagging.length > 0) return this.#concludeLagging(lagging, held);
-    // With a single endpoint, its answer is the outcome.
-    return last === undefined || this.#options.endpoints.areSeveral
-      ? summarizeFailures(answers)
-      : last.outcome;
+    return summarizeFailures(answers);
   }
 
   /** The relay has the newest version that any endpoint knows, but none confirms it, or not lately. */
@@ -168,7 +167,6 @@ export class FailoverSpecs implements SpecSource {
 
   #name(outcome: FetchedPayload, { member }: EndpointSpecs, feed: Feed): FetchedPayload {
     const { endpoints } = this.#options;
-    if (!endpoints.areSeveral) return outcome;
     return {
       ...outcome,
       host: member.host,
