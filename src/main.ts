@@ -134,15 +134,15 @@ function reportWhileStarting(logger: LineLogger, given: GivenConfig): ReportFaul
 }
 
 function describe(config: Config) {
-  const { mode, cache, upstreamUrl, pollIntervalMs, upstreamProxied, redis, blobStorage } = config;
+  const { mode, cache, upstreamEndpoints, pollIntervalMs, redis, blobStorage } = config;
   return {
     mode,
     cache,
     ...(cache === "local" && { local_cache_path: config.local.path }),
     ...(cache === "redis" && { redis: describeAddress(redis.connection), fleet_polling: redis.fleetPolling }),
     ...(blobStorage !== undefined && { blob_storage: displayUrl(blobStorage.baseUrl) }),
-    upstream: displayUrl(upstreamUrl),
-    ...(upstreamProxied && { through_proxy: true }),
+    upstream: upstreamEndpoints.map(({ url }) => displayUrl(url)).join(","),
+    ...(upstreamEndpoints.some(({ proxied }) => proxied) && { through_proxy: true }),
     polling_interval_s: pollIntervalMs / 1_000,
     version: VERSION,
   };

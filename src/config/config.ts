@@ -73,7 +73,7 @@ export function configFrom(find: FindSetting, env: Environment): Config {
   const cache = settings.word(CACHE_KIND);
   const specs = readSpecs(settings, env);
   // These come before TLS, so that an invalid value is reported before a TLS option that lacks another one.
-  const idLists = readIdLists(settings, env, specs.upstreamUrl);
+  const idLists = readIdLists(settings, env);
   const redis = readRedis(settings, env, cache);
   const events = readEvents(settings, env);
   const tls = readTls(settings, env);

@@ -1,5 +1,6 @@
 import { EXIT_FAILED, EXIT_USAGE, UserError } from "../platform/errors.ts";
 import { findWord, meantNumber, meantWord, parseSwitch } from "./hints.ts";
+import { isExemptFromProxy } from "./no-proxy.ts";
 import { type OptionSpec, parseInteger } from "./option.ts";
 import { findUrlProblem } from "./url.ts";
 
@@ -197,7 +198,8 @@ export function isProxied(upstreamUrl: string, env: Environment): boolean {
   const names = upstreamUrl.startsWith("https:")
     ? ["HTTPS_PROXY", "https_proxy"]
     : ["HTTP_PROXY", "http_proxy"];
-  return [...names, "ALL_PROXY", "all_proxy"].some((name) => Boolean(env[name]));
+  const isSet = [...names, "ALL_PROXY", "all_proxy"].some((name) => Boolean(env[name]));
+  return isSet && !isExemptFromProxy(upstreamUrl, env["NO_PROXY"] || env["no_proxy"] || "");
 }
 
 /** Returns the URL without user, password and query, for logs and pages. */

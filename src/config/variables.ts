@@ -9,7 +9,8 @@ export const STATSIG_VARIABLES: readonly VariableSpec[] = [
   {
     name: "STATSIG_ENDPOINT",
     default: "https://api.statsigcdn.com",
-    description: "URL of upstream: Statsig's CDN, another relay or your own server",
+    description:
+      "URL of upstream: Statsig's CDN, another relay or your own server; several, separated by commas, in order of preference",
   },
   {
     name: "STATSIG_ENDPOINT_DOWNLOAD_ID_LIST_FILE",

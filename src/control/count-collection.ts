@@ -48,6 +48,15 @@ export class CountCollection {
     clearTimeout(timer);
   }
 
+  /** Resolves when all threads have received what was sent to them before, and after `ms` milliseconds at the latest. */
+  async reach(ms: number): Promise<void> {
+    const { promise: over, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, ms);
+    // A thread replies to its messages in order.
+    await Promise.race([Promise.all([...this.#options.threads()].map((thread) => this.#ask(thread))), over]);
+    clearTimeout(timer);
+  }
+
   /** The thread will not reply any more. */
   forget(thread: ServingThread): void {
     for (const resolve of this.#awaited.get(thread) ?? []) resolve();

@@ -66,6 +66,11 @@ export class DataPlane implements Disposable {
     return this.#counts.collect();
   }
 
+  /** Resolves when all threads serve what was published before, and after `ms` milliseconds at the latest. */
+  reach(ms: number): Promise<void> {
+    return this.#counts.reach(ms);
+  }
+
   #receive(report: ServingReport, thread: ServingThread): void {
     const { calls, telemetry, onFault } = this.#options;
     switch (report.kind) {

@@ -91,6 +91,7 @@ function createConfigChecks(config: Config, given: GivenConfig, env: Environment
     new UpstreamEndpoint({ baseUrl, proxied, relayVersion: VERSION });
   const endpoint = createEndpoint(upstreamUrl, upstreamProxied);
   const source = new StatsigSpecs(endpoint, systemClock, config.maxPayloadBytes);
+  const others = openOthers(config, createEndpoint);
   const eventsTarget = {
     endpoint: createEndpoint(events.upstreamUrl, events.upstreamProxied),
     shownUrl: displayUrl(events.upstreamUrl),
@@ -105,10 +106,11 @@ function createConfigChecks(config: Config, given: GivenConfig, env: Environment
       threads: countAllThreads(config.listeners, config.servingThreads, availableCores()),
     }),
     namesCheck(findHosts(config)),
-    proxyCheck(upstreamProxied ? findProxy(upstreamUrl, env) : undefined),
+    proxyCheck(findProxyOf(config, env)),
     authoritiesCheck(env["NODE_EXTRA_CA_CERTS"] || undefined),
     upstreamCheck([
       { shownUrl: displayUrl(upstreamUrl), variable: "STATSIG_ENDPOINT", endpoint },
+      ...others,
       { ...eventsTarget, variable: "LOG_EVENT_STATSIG_ENDPOINT" },
       ...findFilesHost(config, env, createEndpoint),
       ...findStorageHost(config, createEndpoint),
@@ -121,6 +123,7 @@ function createConfigChecks(config: Config, given: GivenConfig, env: Environment
     sdkKeysCheck({
       sdkKeys: preloadSdkKeys,
       source,
+      others,
       openPreparer: () =>
         new WorkerPreparer(new Supervisor({ clock: systemClock, emit: () => {} }), config.maxPayloadBytes),
     }),
@@ -141,6 +144,15 @@ function createConfigChecks(config: Config, given: GivenConfig, env: Environment
 }
 
 type CreateEndpoint = (baseUrl: string, proxied: boolean) => UpstreamEndpoint;
+
+/** Opens the endpoints of `STATSIG_ENDPOINT` after the first one. */
+function openOthers({ upstreamEndpoints, maxPayloadBytes }: Config, createEndpoint: CreateEndpoint) {
+  return upstreamEndpoints.slice(1).map(({ url, proxied }) => {
+    const endpoint = createEndpoint(url, proxied);
+    const source = new StatsigSpecs(endpoint, systemClock, maxPayloadBytes);
+    return { shownUrl: displayUrl(url), variable: "STATSIG_ENDPOINT", endpoint, source };
+  });
+}
 
 function findFilesHost(
   { idLists: { givenFilesUrl } }: Config,
@@ -170,10 +182,12 @@ function openBlobSpecs(
 }
 
 function findHosts(config: Config): readonly HostToFind[] {
-  const { upstreamUrl, upstreamProxied, blobStorage, events, cache, redis } = config;
+  const { upstreamEndpoints, blobStorage, events, cache, redis } = config;
   const hostname = (url: string) => new URL(url).hostname.replace(/^\[|\]$/g, "");
   const hosts: HostToFind[] = [];
-  if (!upstreamProxied) hosts.push({ host: hostname(upstreamUrl), setting: "STATSIG_ENDPOINT" });
+  for (const { url, proxied } of upstreamEndpoints) {
+    if (!proxied) hosts.push({ host: hostname(url), setting: "STATSIG_ENDPOINT" });
+  }
   if (!events.upstreamProxied) {
     hosts.push({ host: hostname(events.upstreamUrl), setting: "LOG_EVENT_STATSIG_ENDPOINT" });
   }
@@ -197,6 +211,12 @@ function findRedisVariable({ kind }: RedisAddress): string {
     case "cluster":
       return "REDIS_CLUSTER_NODES";
   }
+}
+
+/** Returns the proxy of the first endpoint that has one. */
+function findProxyOf({ upstreamEndpoints }: Config, env: Environment): ProxySetting | undefined {
+  const location = upstreamEndpoints.find(({ proxied }) => proxied);
+  return location && findProxy(location.url, env);
 }
 
 function findProxy(upstreamUrl: string, env: Environment): ProxySetting | undefined {

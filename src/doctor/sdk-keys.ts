@@ -1,18 +1,25 @@
 import { maskSdkKey, type SdkKey } from "../access/sdk-key.ts";
 import type { SpecPreparer } from "../specs/payload/preparer.ts";
 import { NOTHING_HELD, type SpecSource } from "../specs/source.ts";
-import { type Check, type CheckResult, failed, MAX_CHECKED_KEYS, ok, skipped } from "./check.ts";
+import { type Check, type CheckResult, failed, MAX_CHECKED_KEYS, ok, skipped, warning } from "./check.ts";
+
+interface OtherEndpoint {
+  readonly shownUrl: string;
+  readonly source: SpecSource;
+}
 
 interface SdkKeysToCheck {
   readonly sdkKeys: readonly SdkKey[];
   readonly source: SpecSource;
+  /** Further endpoints, which are used while the first one fails. */
+  readonly others: readonly OtherEndpoint[];
   readonly openPreparer: () => SpecPreparer;
 }
 
 const CHECK_ENDPOINT = "check that STATSIG_ENDPOINT is an upstream that serves config specs";
 
 /** Checks whether upstream has valid config specs for each preloaded key. */
-export function sdkKeysCheck({ sdkKeys, source, openPreparer }: SdkKeysToCheck): Check {
+export function sdkKeysCheck({ sdkKeys, source, others, openPreparer }: SdkKeysToCheck): Check {
   return {
     name: "SDK keys",
     run: async (signal) => {
@@ -22,10 +29,34 @@ export function sdkKeysCheck({ sdkKeys, source, openPreparer }: SdkKeysToCheck):
       const results = await Promise.all(
         checked.map((sdkKey) => checkSdkKey(sdkKey, source, preparer, signal)),
       );
+      results.push(...(await checkOthers(checked, others, signal)));
       const rest = sdkKeys.length - MAX_CHECKED_KEYS;
       return rest > 0 ? [...results, skipped(`${rest} more`)] : results;
     },
   };
+}
+
+/** One result for each further endpoint. */
+function checkOthers(
+  sdkKeys: readonly SdkKey[],
+  others: readonly OtherEndpoint[],
+  signal: AbortSignal,
+): Promise<readonly CheckResult[]> {
+  const check = async ({ shownUrl, source }: OtherEndpoint): Promise<CheckResult> => {
+    const lacking: string[] = [];
+    for (const sdkKey of sdkKeys) {
+      const fetched = await source.fetchSpecs(
+        { sdkKey, version: "v2", format: "json" },
+        NOTHING_HELD,
+        signal,
+      );
+      if (fetched.kind !== "payload") lacking.push(maskSdkKey(sdkKey));
+    }
+    if (lacking.length === 0) return ok(`${shownUrl} has config specs of all of them`);
+    const fix = "while the first endpoint fails, these keys are not updated: check the endpoint and its keys";
+    return warning(`${shownUrl} has no config specs of ${lacking.join(", ")}`, fix);
+  };
+  return Promise.all(others.map(check));
 }
 
 async function checkSdkKey(

@@ -73,7 +73,7 @@ export const INVALID_REQUEST = "The request has no valid URL, or not exactly one
 /** The message of a 429, and of a 503 where SDKs would lose data after a 429. */
 export const TOO_MANY_UNKNOWN_KEYS = "Too many unknown SDK keys were requested: retry later";
 
-function retryAfter(ms: number): Readonly<Record<string, string>> {
+export function retryAfter(ms: number): Readonly<Record<string, string>> {
   return { "retry-after": String(Math.max(1, Math.ceil(ms / 1_000))) };
 }
 

@@ -48,8 +48,8 @@ interface OnDemandFilesOptions {
   readonly gate: Pick<KeyGate, "refusal">;
   /** Opens the store when a file is first asked for. Returns undefined if the folder cannot be used. */
   readonly openStore: () => ListFileStore | undefined;
-  /** Has no trailing slash. */
-  readonly baseUrl: string;
+  /** Returns the URL that files are fetched from now. Has no trailing slash. */
+  readonly baseUrl: () => string;
   readonly clock: Clock;
 }
 
@@ -162,7 +162,7 @@ export class OnDemandFiles {
   #toEntry({ encodedId, query, knownSize = 0 }: FileRequest): IdListEntry | undefined {
     // The range of one client must not become that of the file.
     const kept = query.split("&").filter((part) => part !== "" && !part.startsWith("range="));
-    const url = createFileUrl(this.#options.baseUrl, encodedId, kept.join("&"));
+    const url = createFileUrl(this.#options.baseUrl(), encodedId, kept.join("&"));
     if (url === undefined) return undefined;
     return {
       // Logged. The client may have put its SDK key here.

@@ -50,6 +50,13 @@ export class ManifestRefresher {
     return refresh;
   }
 
+  /** As {@link refresh}, with a request that starts after the call. */
+  async refreshAfresh(sdkKey: SdkKey): Promise<ManifestRefresh> {
+    // Upstream may have answered it before it had the change. If it fails, the next one shows that.
+    await this.#inFlight.get(sdkKey)?.catch(() => undefined);
+    return this.refresh(sdkKey);
+  }
+
   async #refreshNow(sdkKey: SdkKey): Promise<ManifestRefresh> {
     const { source, store, signal } = this.#options;
     const before = store.peek(sdkKey);

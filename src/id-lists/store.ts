@@ -52,6 +52,10 @@ export class ManifestStore {
     return this.#held.peek(sdkKey);
   }
 
+  keys(): Iterable<SdkKey> {
+    return this.#held.keys();
+  }
+
   /** Returns whether a manifest of the key may be held. */
   allows(sdkKey: SdkKey): boolean {
     return this.#allows(sdkKey);

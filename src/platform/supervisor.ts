@@ -138,6 +138,7 @@ export type TaskName =
   | "local_backup_worker"
   | "metric_sink"
   | "payload_worker"
+  | "pushes"
   | "rpc"
   | "telemetry"
   | "uncaught_exception"

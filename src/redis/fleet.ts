@@ -5,6 +5,7 @@ import type { VersionId } from "../specs/deltas/delta.ts";
 import type { Feed } from "../specs/feed.ts";
 import type { Confirmation, FleetChannel, Look, Seen } from "../specs/fleet.ts";
 import { latestLcut, parseLcut } from "../specs/payload/payload.ts";
+import type { PushChannel, PushTopics, PushTurn } from "../specs/push.ts";
 import { type RedisConnection, RedisScript } from "./connection.ts";
 import { RedisFailure } from "./errors.ts";
 import { redisFeedId } from "./keys.ts";
@@ -43,7 +44,9 @@ local latest, id, freshFor, claimedFor = ARGV[1], ARGV[3], tonumber(ARGV[4]), to
 local lcut, age, note = read(KEYS[1])
 if not version(lcut, latest) then lcut, age, note = '', 0, '' end
 local claimer, claimAge, claimNote = read(KEYS[2])
-if lcut ~= '' and age < freshFor and claimNote ~= 'refused' then return {'confirmed', 0, 0, '', lcut, age, note} end
+-- What was confirmed before the claim of a push may be outdated.
+local outdated = claimNote and string.sub(claimNote, 1, 5) == 'push-' and age > claimAge
+if lcut ~= '' and age < freshFor and claimNote ~= 'refused' and not outdated then return {'confirmed', 0, 0, '', lcut, age, note} end
 if claimer then
   local left = claimNote == 'hold' and redis.call('PTTL', KEYS[2]) or claimedFor - claimAge
   if left > 0 then return {'claimed', claimAge, left, claimNote, lcut, age, note} end
@@ -51,6 +54,19 @@ end
 local kept = 2 * claimedFor
 redis.call('SET', KEYS[2], id .. ' - ' .. kept, 'PX', kept)
 return {'ours', 0, 0, '', lcut, age, note}
+`);
+
+/**
+ * KEYS: the claim of a feed. Claims the feed for a push, unless it was claimed for this push, or for another one within the
+ * time given in ARGV, in ms.
+ */
+const claimForPush = new RedisScript(`${READ}
+local id, note, apart, kept = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
+local claimer, claimAge, claimNote = read(KEYS[1])
+if claimNote == note then return 'theirs' end
+if claimer and string.sub(claimNote, 1, 5) == 'push-' and claimAge < apart then return 'too_soon' end
+redis.call('SET', KEYS[1], id .. ' ' .. note .. ' ' .. kept, 'PX', kept)
+return 'ours'
 `);
 
 /** Stores a confirmation, unless there is one of a newer version, or a younger one of the same version. */
@@ -71,11 +87,15 @@ const CONFIRMED_OFFSET = /^-?\d{1,15}$/;
 const UNKNOWN = "-";
 /** The note of a claim that is valid until it expires, whatever the interval of the relay that looks. */
 const HOLD = "hold";
+/** Begins the note of a claim for a push, and is followed by the id of the push. */
+const PUSH = "push-";
+/** Within this time a feed is not claimed for another push, so that pushes of several relays cannot flood upstream. */
+const PUSHES_APART_MS = 1_000;
 /** The note of a claim after which upstream rejected the SDK key. */
 const REFUSED = "refused";
 
 /** The channel of a fleet whose relays share a Redis. */
-export class RedisFleetChannel implements FleetChannel {
+export class RedisFleetChannel implements FleetChannel, PushChannel {
   /** Stored in claims for humans; the relays do not use it. */
   readonly #id = randomUUID();
   readonly #clock: Clock;
@@ -122,6 +142,21 @@ export class RedisFleetChannel implements FleetChannel {
     this.#notices.listen(listener);
   }
 
+  async claimForPush(feed: Feed, push: string, claimedForMs: number): Promise<PushTurn> {
+    const args = [this.#id, `${PUSH}${push}`, String(PUSHES_APART_MS), round(2 * claimedForMs)];
+    const turn = await claimForPush.run(this.#redis, [this.#redis.keys.claim(redisFeedId(feed))], args);
+    if (turn === "ours" || turn === "theirs" || turn === "too_soon") return turn;
+    throw unexpectedReply();
+  }
+
+  announcePush(push: string, topics: PushTopics): Promise<void> {
+    return this.#notices.publishPush(push, topics);
+  }
+
+  onPushed(listener: (push: string, topics: PushTopics) => void): void {
+    this.#notices.listenToPushes(listener);
+  }
+
   toTopic(feed: Feed): string {
     return redisFeedId(feed);
   }
@@ -160,6 +195,11 @@ const round = (ms: number): string => String(Math.round(ms));
 /** The feed, the lcut, and the checksum if relays may hold another content with that lcut. */
 const NOTICE = /^([\w-]{43}) (\d{1,16})(?: ([\w-]{1,600}))?$/;
 
+/** A push: its id, and the ids of the feeds to poll, or all. */
+const PUSH_NOTICE = /^push ([\w-]{1,40}) (all|[\w-]{43}(?:,[\w-]{43}){0,15})$/;
+
+type PushListener = (push: string, topics: PushTopics) => void;
+
 /** Called when Redis has a new version of a feed, which is identified by {@link redisFeedId}. */
 type VersionListener = (feedId: string, version: VersionId) => void;
 
@@ -172,6 +212,7 @@ export class RedisNotices implements AsyncDisposable {
   readonly #clock: Clock;
   readonly #supervisor: Supervisor;
   readonly #listeners: VersionListener[] = [];
+  readonly #pushListeners: PushListener[] = [];
   #subscriber: Subscriber | undefined;
 
   constructor(redis: RedisConnection, clock: Clock, supervisor: Supervisor) {
@@ -188,6 +229,16 @@ export class RedisNotices implements AsyncDisposable {
   /** Calls the listener for each notice, including this relay's own. The first listener opens the connection. */
   listen(listener: VersionListener): void {
     this.#listeners.push(listener);
+    this.#subscribe();
+  }
+
+  /** As {@link listen}, for pushes. */
+  listenToPushes(listener: PushListener): void {
+    this.#pushListeners.push(listener);
+    this.#subscribe();
+  }
+
+  #subscribe(): void {
     this.#subscriber ??= new Subscriber({
       redis: this.#redis.options,
       logins: this.#redis.logins,
@@ -202,11 +253,26 @@ export class RedisNotices implements AsyncDisposable {
   /** Older relays ignore a notice with a checksum: they never replace a content. */
   async publish(feedId: string, { lcut, checksum }: VersionId): Promise<void> {
     const content = checksum === "" ? "" : ` ${Buffer.from(checksum).toString("base64url")}`;
+    await this.#publish(`${feedId} ${lcut}${content}`);
+  }
+
+  /** Older relays ignore it: they look when their feeds are due. */
+  async publishPush(push: string, topics: PushTopics): Promise<void> {
+    await this.#publish(`push ${push} ${topics === "all" ? topics : [...topics].join(",")}`);
+  }
+
+  async #publish(notice: string): Promise<void> {
     const command = this.#redis.options.address.kind === "cluster" ? "SPUBLISH" : "PUBLISH";
-    await this.#redis.send(command, [this.#redis.keys.versionsChannel, `${feedId} ${lcut}${content}`]);
+    await this.#redis.send(command, [this.#redis.keys.versionsChannel, notice]);
   }
 
   #notify(message: string): void {
+    const [, push, topics] = PUSH_NOTICE.exec(message) ?? [];
+    if (push !== undefined && topics !== undefined) {
+      const feeds = topics === "all" ? topics : new Set(topics.split(","));
+      for (const listener of this.#pushListeners) listener(push, feeds);
+      return;
+    }
     const [, feedId, time, content = ""] = NOTICE.exec(message) ?? [];
     const lcut = parseLcut(Number(time));
     if (feedId === undefined || lcut === undefined) return;

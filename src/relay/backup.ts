@@ -12,6 +12,7 @@ import { RedisManifests } from "../redis/manifests.ts";
 import { WriteProbe } from "../redis/write-probe.ts";
 import type { SpecBackup } from "../specs/backup.ts";
 import type { FleetChannel } from "../specs/fleet.ts";
+import type { PushChannel } from "../specs/push.ts";
 import { LocalBackup } from "../sqlite/backup.ts";
 import type { Telemetry } from "../telemetry/telemetry.ts";
 import { readWarmUpEntries } from "./warm-up-entries.ts";
@@ -23,7 +24,7 @@ export interface BackupParts extends AsyncDisposable {
   /** Call this when upstream sends or confirms a version, to this relay or to another one of its fleet. */
   readonly onConfirmed?: () => void;
   /** Only with `--fleet-polling`. */
-  readonly fleetChannel?: FleetChannel;
+  readonly fleetChannel?: FleetChannel & PushChannel;
   /** Calls the listener each time the backup is back after an outage. */
   readonly onReturn?: (listener: () => void) => void;
   /** Applies another polling interval. */

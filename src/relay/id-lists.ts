@@ -16,11 +16,12 @@ import type { Spacing } from "../platform/spacing.ts";
 import type { Supervisor } from "../platform/supervisor.ts";
 import type { Telemetry } from "../telemetry/telemetry.ts";
 import type { Tracing } from "../telemetry/tracing/tracing.ts";
-import { UpstreamEndpoint } from "../upstream/endpoint.ts";
+import { FailoverIdLists } from "../upstream/failover-id-lists.ts";
 import { IdListFiles, StatsigIdLists } from "../upstream/id-lists.ts";
 import { VERSION } from "../version.ts";
 import type { RunningAccess } from "./access.ts";
 import type { BackupParts } from "./backup.ts";
+import type { RunningUpstream } from "./upstream.ts";
 
 interface IdListParts {
   readonly clock: Clock;
@@ -29,6 +30,7 @@ interface IdListParts {
   readonly backup: BackupParts | undefined;
   readonly access: RunningAccess;
   readonly tracing: Tracing;
+  readonly upstream: RunningUpstream;
   /** Minimum time between the starts of two polls. */
   readonly spacing: Spacing;
 }
@@ -37,6 +39,10 @@ export interface RunningIdLists extends AsyncDisposable {
   readonly query: IdListQuery;
   readonly service: IdListService;
   readonly settings: IdListSettings;
+  /** Returns the SDK keys whose manifest is held. */
+  readonly keys: () => Iterable<SdkKey>;
+  /** Asks upstream for the manifest of a key now. Resolves with whether it answered; rejects only on shutdown. */
+  readonly refresh: (sdkKey: SdkKey) => Promise<boolean>;
   /** Returns the reasons why the relay is not ready; empty if it is. */
   readonly notReady: () => readonly string[];
   /** Returns the state of the files for the status page; undefined without `--proxy-id-lists`. */
@@ -58,7 +64,6 @@ export function startIdLists(config: Config, parts: IdListParts): RunningIdLists
   const { emit } = parts.telemetry.idLists;
   const running = new AsyncDisposableStack();
   const { maxKeys, maxRequestsInFlight: maxInFlight, pollIntervalMs: specIntervalMs } = config;
-  const { upstreamUrl: baseUrl, upstreamProxied } = config;
   const { gate } = access;
   const store = new ManifestStore({ maxKeys, allows: (sdkKey) => gate.allows(sdkKey) });
   access.admission.knownBy((sdkKey) => store.peek(sdkKey) !== undefined);
@@ -71,26 +76,22 @@ export function startIdLists(config: Config, parts: IdListParts): RunningIdLists
   const onDemand = config.idLists.proxied ? undefined : startOnDemand(config, { ...parts, store, running });
   const stopping = new AbortController();
   running.defer(() => stopping.abort(new Error("the relay is shutting down")));
-  const endpoint = new UpstreamEndpoint({
-    baseUrl,
-    proxied: upstreamProxied,
-    relayVersion: VERSION,
-    limits: config.upstream.timeouts,
-    reusesConnections: config.upstream.reusesConnections,
-    carries: tracing.headers,
+  const { endpoints } = parts.upstream;
+  const source = new FailoverIdLists({
+    ...{ endpoints, clock },
+    openSource: ({ endpoint }) => new StatsigIdLists(endpoint, clock),
   });
   const writer = backup && running.use(startManifestWriter(backup, { clock, emit, store }));
-  const refresher = tracing.manifests(
-    new ManifestRefresher({
-      source: tracing.manifestSource(new StatsigIdLists(endpoint, clock)),
-      store,
-      emit,
-      maxInFlight,
-      clearOnUnauthorized: config.clearOnUnauthorized,
-      writer,
-      signal: stopping.signal,
-    }),
-  );
+  const manifests = new ManifestRefresher({
+    source: tracing.manifestSource(source),
+    store,
+    emit,
+    maxInFlight,
+    clearOnUnauthorized: config.clearOnUnauthorized,
+    writer,
+    signal: stopping.signal,
+  });
+  const refresher = tracing.manifests(manifests);
   const poller = running.use(
     new ManifestPoller({ store, refresher, clock, supervisor, spacing, specIntervalMs }),
   );
@@ -116,6 +117,8 @@ export function startIdLists(config: Config, parts: IdListParts): RunningIdLists
     query,
     service: new LocalIdLists({ query, proxied, onDemand }),
     settings: { files: findFiles(proxied, onDemand), publicUrl: config.idLists.publicUrl },
+    keys: () => store.keys(),
+    refresh: async (sdkKey) => (await manifests.refreshAfresh(sdkKey)) === "fresh",
     notReady: () => preloaded?.notReady() ?? [],
     status: () => opened && toStatus(opened, preloaded),
     reconfigure({ pollIntervalMs, preloadSdkKeys }) {
@@ -142,13 +145,17 @@ function startOnDemand(
   config: Config,
   { store, running, clock, supervisor, ...parts }: OnDemandParts,
 ): OnDemandFiles {
-  const { filesUrl: baseUrl, refreshesFiles } = config.idLists;
+  const { givenFilesUrl, refreshesFiles } = config.idLists;
+  const { endpoints } = parts.upstream;
   const openStore = () => {
     if (running.disposed) return undefined;
     const { files } = openFiles(config, { clock, supervisor, ...parts });
     return running.use(files);
   };
-  const onDemand = new OnDemandFiles({ openStore, baseUrl, clock, gate: parts.access.gate });
+  const onDemand = new OnDemandFiles({
+    ...{ openStore, clock, gate: parts.access.gate },
+    baseUrl: () => givenFilesUrl ?? endpoints.inUse.endpoint.baseUrl,
+  });
   if (refreshesFiles) onDemand.follow(store, (work) => void supervisor.task("id_list_files", work));
   return onDemand;
 }

@@ -1,9 +1,9 @@
 import type { Config } from "../config/config.ts";
 import { StartError } from "../config/settings.ts";
 import type { ThreadEnd } from "../control/serving-thread.ts";
+import { invalidateRoute } from "../http/management/invalidate-route.ts";
 import { withTimeout } from "../platform/abort.ts";
 import { type Clock, systemClock } from "../platform/clock.ts";
-import { Spacing } from "../platform/spacing.ts";
 import type { ProcessFaults, Supervisor } from "../platform/supervisor.ts";
 import { CertificateWatch } from "../server/certificate-watch.ts";
 import { CertificateError } from "../server/certificates.ts";
@@ -17,10 +17,12 @@ import { Health, ShutdownGrace } from "./lifecycle.ts";
 import type { ListenerAddress } from "./listening.ts";
 import { startEvents } from "./log-events.ts";
 import { startManagement } from "./management.ts";
+import { openPushes } from "./pushes.ts";
 import { startServing } from "./serving.ts";
 import { startSpecs } from "./specs.ts";
 import { startStatus } from "./status.ts";
 import { type RunningTelemetry, startTelemetry, startTracing } from "./telemetry.ts";
+import { openUpstream } from "./upstream.ts";
 import { WarmUp } from "./warm-up.ts";
 
 interface RelayPorts {
@@ -66,13 +68,13 @@ export async function startRelay(
   telemetry.keys.knownBy((sdkKey) => access.admission.isKnown(sdkKey));
   const tracing = await startTracing(config, { ...parts, registry, sinks, running: monitoring });
   const backup = starting.use(openBackup(config, { ...parts, allowList: access.allowList }));
-  let { pollSpacingMs } = config.upstream;
-  const spacing = new Spacing(clock, () => pollSpacingMs);
-  const specs = starting.use(startSpecs(config, { ...parts, backup, access, tracing, spacing }));
-  const idLists = starting.use(startIdLists(config, { ...parts, backup, access, tracing, spacing }));
+  const upstream = openUpstream(config, { ...parts, tracing });
+  const fetching = { ...parts, backup, access, tracing, upstream, spacing: upstream.spacing };
+  const specs = starting.use(startSpecs(config, fetching));
+  const idLists = starting.use(startIdLists(config, fetching));
   const events = starting.use(await startEvents(config, { ...parts, access, tracing }));
 
-  const served = { specs, idLists, events };
+  const served = { specs, idLists, events, upstream };
   const serving = starting.use(
     await startServing(config, { ...parts, ...served, health, certificates, startThread }),
   );
@@ -83,7 +85,9 @@ export async function startRelay(
   const { currentLcutIntervalMs } = config.monitoring;
   registerGauges(registry, { clock, health, currentLcutIntervalMs, serving, ...served });
   const status = startStatus(config, { clock, health, telemetry, backup, serving, ...served });
-  const management = starting.use(startManagement(config, { ...parts, health, status, operatorRoutes: [] }));
+  const pushes = starting.use(openPushes({ ...parts, ...served, backup, serving }));
+  const operatorRoutes = [invalidateRoute({ pushes, emit: telemetry.operators.emit })];
+  const management = starting.use(startManagement(config, { ...parts, health, status, operatorRoutes }));
   health.become("serving");
   const manager = starting.use(
     await startServiceManager(config, { ...parts, logger, notReady: () => health.notReady() }),
@@ -106,10 +110,10 @@ export async function startRelay(
     reconfigure(next) {
       manager?.reloading();
       ({ shutdownGraceMs } = next);
-      ({ pollSpacingMs } = next.upstream);
       // Access comes first: an SDK key that is no longer allowed must not be polled again.
       backup?.reconfigure?.(next);
-      for (const part of [access, specs, idLists, serving, status, management]) part.reconfigure(next);
+      const reloaded = [access, upstream, specs, idLists, serving, status, management];
+      for (const part of reloaded) part.reconfigure(next);
       certificates?.checkNow();
       manager?.reloaded();
     },

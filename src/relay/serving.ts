@@ -45,6 +45,8 @@ export interface RunningServing extends Disposable {
   connections(): readonly (readonly [protocol: string, count: number])[];
   /** Returns a reason for each port that no thread serves, or that has reached its limit of connections. */
   readonly notReady: NotReadyReasons;
+  /** Resolves when clients get what was published before, or after a second if a thread does not reply. */
+  reach(): Promise<void>;
   /** The number of requests in flight, on all ports. */
   requestsInFlight(): number;
   readonly streamLimit: StreamLimit;
@@ -56,6 +58,8 @@ export interface RunningServing extends Disposable {
   /** Stops accepting connections, and ends streams. Resolves when nothing is in flight any more. */
   close(): Promise<void>;
 }
+
+const REACH_WITHIN_MS = 1_000;
 
 const TLS_PROTOCOLS: readonly Protocol[] = ["https", "grpcs"];
 
@@ -93,6 +97,7 @@ export async function startServing(given: Config, parts: ServingParts): Promise<
   const { maxConnections } = config.limits;
   return {
     ...{ addresses: ports, connections, requestsInFlight, streamLimit, messageLimit },
+    reach: () => plane.reach(REACH_WITHIN_MS),
     notReady: () => [
       ...ports
         .filter(({ protocol }) => !plane.threads.isServed(protocol))

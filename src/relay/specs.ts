@@ -9,6 +9,7 @@ import { BackupKeepAlive } from "../specs/backup-keep-alive.ts";
 import { type BackupLag, BackupWriter } from "../specs/backup-writer.ts";
 import { DeltaRequests } from "../specs/deltas/delta-requests.ts";
 import { KnownVersionsFinder } from "../specs/deltas/known-versions.ts";
+import type { ResponseOrigin } from "../specs/events.ts";
 import { type Feed, preloadFeeds } from "../specs/feed.ts";
 import { Fleet } from "../specs/fleet.ts";
 import { type SpecPreparer, WorkerPreparer } from "../specs/payload/preparer.ts";
@@ -23,24 +24,25 @@ import { SpecStore } from "../specs/store.ts";
 import type { Telemetry } from "../telemetry/telemetry.ts";
 import type { Tracing } from "../telemetry/tracing/tracing.ts";
 import { BlobSpecs } from "../upstream/blob-specs.ts";
-import { UpstreamEndpoint } from "../upstream/endpoint.ts";
+import { FailoverSpecs } from "../upstream/failover-specs.ts";
 import { reportResponses, withReports } from "../upstream/response-events.ts";
 import { StatsigSpecs } from "../upstream/specs.ts";
-import { VERSION } from "../version.ts";
 import type { RunningAccess } from "./access.ts";
 import type { BackupParts } from "./backup.ts";
+import type { RunningUpstream } from "./upstream.ts";
 
 export interface RunningSpecs extends AsyncDisposable {
   readonly query: SpecQuery;
   readonly store: SpecStore;
   /** Feeds that are polled whether or not they are held. */
   readonly preload: readonly Feed[];
+  /** Returns the feeds that are polled. */
+  readonly polled: () => Iterable<Feed>;
+  readonly pollAfresh: SpecAcquirer["pollAfresh"];
   /** Returns how far the backup lags behind; undefined if there is no backup. */
   readonly backupLag: () => BackupLag | undefined;
   /** Returns the memory of deltas, and of what they are computed from. */
   readonly deltaBytes: () => number;
-  /** Returns whether upstream is another relay, as far as its responses have shown. */
-  readonly upstreamIsRelay: () => boolean;
   /** Returns the reasons why the relay is not ready; empty if it is. */
   readonly notReady: () => readonly string[];
   /** Applies another interval, other preloaded keys and another limit of staleness. */
@@ -54,6 +56,7 @@ interface SpecsParts {
   readonly backup: BackupParts | undefined;
   readonly access: RunningAccess;
   readonly tracing: Tracing;
+  readonly upstream: RunningUpstream;
   /** Minimum time between the starts of two polls. */
   readonly spacing: Spacing;
 }
@@ -72,12 +75,11 @@ export function startSpecs(config: Config, parts: SpecsParts): RunningSpecs {
   const known = new KnownVersionsFinder({ store, clock, bases: config.deltaHistory });
   const backup =
     parts.backup && running.use(startBackup(config, parts.backup, { ...parts, store, preparer, known }));
-  const upstream = openUpstream(config, parts);
   const stopping = new AbortController();
   running.defer(() => stopping.abort(new Error("the relay is shutting down")));
   const refresher = tracing.refresher(
     new SpecRefresher({
-      source: tracing.source(openSource(config, parts, upstream)),
+      source: tracing.source(openSource(config, parts)),
       preparer,
       findKnown: (feed) => known.find(feed, backup?.readHistory),
       deltas: config.requestsDeltas ? new DeltaRequests(clock) : undefined,
@@ -93,12 +95,11 @@ export function startSpecs(config: Config, parts: SpecsParts): RunningSpecs {
       signal: stopping.signal,
     }),
   );
-  const acquirer = tracing.acquirer(
-    new SpecAcquirer({
-      ...{ refresher, store, clock, clearOnUnauthorized, emit: telemetry.specs.emit },
-      ...backup,
-    }),
-  );
+  const specAcquirer = new SpecAcquirer({
+    ...{ refresher, store, clock, clearOnUnauthorized, emit: telemetry.specs.emit },
+    ...backup,
+  });
+  const acquirer = tracing.acquirer(specAcquirer);
   const readiness = new Readiness({ store, clock, ...live });
   const poller = running.use(
     new SpecPoller({ store, acquirer, clock, supervisor, keepsJson: config.jsonWithProtobuf, ...live }),
@@ -109,9 +110,10 @@ export function startSpecs(config: Config, parts: SpecsParts): RunningSpecs {
     get preload() {
       return live.preload;
     },
+    polled: () => poller.polled(),
+    pollAfresh: (feed) => specAcquirer.pollAfresh(feed),
     backupLag: () => backup?.writer.lag,
     deltaBytes: () => known.heldBytes,
-    upstreamIsRelay: () => upstream.isRelay,
     query: new SpecQuery({
       store,
       acquirer,
@@ -162,32 +164,24 @@ function openStore(
   return store;
 }
 
-function openUpstream(
-  { upstreamUrl: baseUrl, upstreamProxied: proxied, upstream, maxPayloadBytes }: Config,
-  { clock, tracing }: SpecsParts,
-): StatsigSpecs {
-  const endpoint = new UpstreamEndpoint({ baseUrl, proxied, ...toEndpointOptions(upstream, tracing) });
-  return new StatsigSpecs(endpoint, clock, maxPayloadBytes);
-}
-
-function toEndpointOptions(
-  { timeouts: limits, reusesConnections }: Config["upstream"],
-  { headers: carries }: Tracing,
-) {
-  return { relayVersion: VERSION, limits, reusesConnections, carries };
-}
-
-/** Returns `upstream`, or the blob storage that is asked before it. */
+/** Returns a source that asks the endpoints of upstream, or the blob storage before them. */
 function openSource(
-  { blobStorage: storage, upstream, maxPayloadBytes: maxBytes }: Config,
-  { clock, tracing, telemetry }: SpecsParts,
-  statsig: StatsigSpecs,
+  { blobStorage: storage, maxPayloadBytes: maxBytes }: Config,
+  { clock, telemetry, upstream }: SpecsParts,
 ): SpecSource {
   const { emit } = telemetry.specs;
-  if (storage === undefined) return withReports(statsig, reportResponses("cdn", emit));
-  const fallback = withReports(statsig, reportResponses("cdn_fallback", emit));
+  const openEndpoints = (from: ResponseOrigin) =>
+    new FailoverSpecs({
+      ...{ endpoints: upstream.endpoints, staleAfterMs: upstream.relayStaleAfterMs, clock },
+      openSource: (member) => {
+        const source = new StatsigSpecs(member.endpoint, clock, maxBytes, member.health);
+        return withReports(source, reportResponses(from, emit));
+      },
+    });
+  if (storage === undefined) return openEndpoints("cdn");
+  const fallback = openEndpoints("cdn_fallback");
   const report = reportResponses("blob", emit);
-  const endpoint = new UpstreamEndpoint({ ...storage, ...toEndpointOptions(upstream, tracing) });
+  const endpoint = upstream.open(storage);
   return new BlobSpecs({ endpoint, storage, fallback, report, clock, maxBytes });
 }
 

@@ -35,6 +35,7 @@ import type { RunningEvents } from "./log-events.ts";
 import type { RunningServing } from "./serving.ts";
 import type { RunningSpecs } from "./specs.ts";
 import type { RunningTelemetry } from "./telemetry.ts";
+import type { RunningUpstream } from "./upstream.ts";
 
 interface StatusParts {
   readonly clock: Clock;
@@ -42,6 +43,7 @@ interface StatusParts {
   readonly telemetry: RunningTelemetry;
   readonly backup: BackupParts | undefined;
   readonly specs: RunningSpecs;
+  readonly upstream: RunningUpstream;
   readonly idLists: RunningIdLists;
   readonly events: RunningEvents;
   readonly serving: RunningServing;
@@ -52,12 +54,6 @@ interface Gathered {
   readonly connections: Awaited<ReturnType<RunningServing["connections"]>>;
   readonly localBytes: number | null;
 }
-
-/** A feed is stale after this many polling intervals without a confirmation: one or two polls may fail or be late. */
-const STALE_AFTER_INTERVALS = 3;
-
-/** The minimum behind another relay: the polling intervals of the relays on the path add up, and are not known here. */
-const STALE_AFTER_RELAYED_MS = 60_000;
 
 interface RunningStatus {
   /** Returns the body of `/status.json`. */
@@ -108,10 +104,8 @@ function readStatus(config: Config, parts: StatusParts, gathered: Gathered): Sta
     url: displayUrl(config.upstreamUrl),
     throughProxy: config.upstreamProxied,
     intervalMs: config.pollIntervalMs,
-    staleAfterMs: Math.max(
-      STALE_AFTER_INTERVALS * config.pollIntervalMs,
-      specs.upstreamIsRelay() ? STALE_AFTER_RELAYED_MS : 0,
-    ),
+    staleAfterMs: parts.upstream.staleAfterMs(),
+    endpoints: parts.upstream.endpoints,
   };
   const { store, preload } = specs;
   const { staleAfterMs } = settings;

@@ -52,9 +52,19 @@ export class SpecAcquirer {
     return this.#askUpstream(feed, priority, before);
   }
 
+  /**
+   * Asks upstream for a feed with a request that starts now, whatever other relays, or a request in flight, have found out. Rejects
+   * only on shutdown.
+   */
+  async pollAfresh(feed: Feed): Promise<AcquireOutcome> {
+    const { store } = this.#options;
+    if (!store.allows(feed.sdkKey)) return { kind: "unauthorized" };
+    return this.#askUpstream(feed, "afresh", store.peek(feed));
+  }
+
   async #askUpstream(
     feed: Feed,
-    priority: RefreshPriority,
+    priority: RefreshPriority | "afresh",
     before: HeldFeed | undefined,
   ): Promise<AcquireOutcome> {
     const { refresher, recovery, store } = this.#options;

@@ -21,6 +21,7 @@ interface SpecPollerOptions {
 type PollPlan = Pick<SpecPollerOptions, "intervalMs" | "preload">;
 
 interface PollLoop {
+  readonly feed: Feed;
   readonly ended: AbortController;
   /** Interrupts the wait for the next poll. */
   waiting: AbortController;
@@ -99,6 +100,11 @@ export class SpecPoller implements AsyncDisposable {
     return isCurrent;
   }
 
+  /** Returns the feeds that are polled: those that are held, and those that are polled in any case. */
+  *polled(): Iterable<Feed> {
+    for (const { feed } of this.#loops.values()) yield feed;
+  }
+
   start(): void {
     for (const feed of this.#plan.preload) this.#startLoop(feed, 0);
   }
@@ -120,7 +126,7 @@ export class SpecPoller implements AsyncDisposable {
   #startLoop(feed: Feed, firstDelayMs: number): void {
     const id = feedId(feed);
     if (this.#isDisposed || this.#loops.has(id)) return;
-    const loop = { ended: new AbortController(), waiting: new AbortController() };
+    const loop = { feed, ended: new AbortController(), waiting: new AbortController() };
     this.#loops.set(id, loop);
     const round = this.#createRound(feed, firstDelayMs, loop);
     void this.#options.supervisor.loop("spec_polls", loop.ended.signal, round);

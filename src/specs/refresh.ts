@@ -72,6 +72,8 @@ interface Origin {
   readonly relayed: RelayedOrigin | undefined;
   readonly contentEncoding: string | undefined;
   readonly deltaBytes: number | undefined;
+  /** The endpoint that sent the payload, if there are several. */
+  readonly host: string | undefined;
 }
 
 interface InFlight {
@@ -99,8 +101,18 @@ export class SpecRefresher {
     this.#contents = new ContentChanges(options.store, options.clock);
   }
 
-  /** Sends one request to upstream for all concurrent calls for a feed. Rejects only on shutdown. */
-  refresh(feed: Feed, priority: RefreshPriority): Promise<RefreshOutcome> {
+  /**
+   * Sends one request to upstream for all concurrent calls for a feed. `afresh` is a poll whose request starts after the call.
+   * Rejects only on shutdown.
+   */
+  async refresh(feed: Feed, priority: RefreshPriority | "afresh"): Promise<RefreshOutcome> {
+    if (priority !== "afresh") return this.#refresh(feed, priority);
+    // Upstream may have answered the request in flight before it had the change. If that one fails, this one shows it.
+    await this.#inFlight.get(feedId(feed))?.outcome.catch(() => undefined);
+    return this.#refresh(feed, "poll");
+  }
+
+  #refresh(feed: Feed, priority: RefreshPriority): Promise<RefreshOutcome> {
     const id = feedId(feed);
     const inFlight = this.#inFlight.get(id);
     if (inFlight !== undefined) return this.#join(inFlight, id, priority);
@@ -152,6 +164,13 @@ export class SpecRefresher {
       return this.#refreshNow(feed, inFlight, slot);
     }
     const decision = this.#decide(feed, result);
+    if (decision.kind === "keep" && decision.result.kind === "refused" && outcome.kind === "payload") {
+      const { reason, detail } = decision.result;
+      if (outcome.refuse?.(reason, detail)) return this.#refreshNow(feed, inFlight, slot);
+      // One of several endpoints may be behind another for a while.
+      if (outcome.refuse !== undefined && reason === "older")
+        return this.#apply(feed, { kind: "confirm" }, { ...origin, confirmed: undefined });
+    }
     if (decision.kind !== "publish") return this.#apply(feed, decision, origin);
     // A client that waits wants the feed even if it was evicted meanwhile.
     return this.#publish(feed, decision.payload, origin, () => (inFlight.isWanted ? undefined : before));
@@ -208,7 +227,7 @@ export class SpecRefresher {
   async #publish(
     feed: Feed,
     payload: PreparedPayload,
-    { startedAt, confirmed, relayed, contentEncoding, deltaBytes }: Origin,
+    { startedAt, confirmed, relayed, contentEncoding, deltaBytes, host }: Origin,
     after: () => HeldFeed | undefined,
   ): Promise<RefreshOutcome> {
     const { store, clock, emit, maxKeys, backup } = this.#options;
@@ -217,6 +236,7 @@ export class SpecRefresher {
       feed,
       source: "upstream",
       relayedSource: relayed?.source,
+      ...(host !== undefined && { sourceHost: host }),
       receivedAt: clock.now(),
     };
     await backup?.writeAhead(snapshot);
@@ -277,10 +297,11 @@ export class SpecRefresher {
   }
 }
 
-function describeBody(outcome: FetchOutcome): Pick<Origin, "contentEncoding" | "deltaBytes"> {
-  if (outcome.kind !== "payload") return { contentEncoding: undefined, deltaBytes: undefined };
+function describeBody(outcome: FetchOutcome): Pick<Origin, "contentEncoding" | "deltaBytes" | "host"> {
+  if (outcome.kind !== "payload")
+    return { contentEncoding: undefined, deltaBytes: undefined, host: undefined };
   const { contentEncoding, delta, body } = outcome.raw;
-  return { contentEncoding, deltaBytes: delta && body.length };
+  return { contentEncoding, deltaBytes: delta && body.length, host: outcome.host };
 }
 
 /** Returns why the whole version must be requested: upstream sent a delta, or part of a version, that is useless. */

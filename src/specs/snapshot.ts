@@ -44,6 +44,8 @@ export interface Snapshot extends PreparedPayload {
   readonly source: SnapshotSource;
   /** The source that an upstream relay reported for this version. */
   readonly relayedSource?: SnapshotSource | undefined;
+  /** Host and port of the endpoint that sent this version; undefined if upstream has only one, or another source sent it. */
+  readonly sourceHost?: string | undefined;
   /** Ms since the Unix epoch. */
   readonly receivedAt: number;
 }
@@ -70,8 +72,11 @@ export function isOtherContent(one: VersionId, other: VersionId): boolean {
 
 /** Sent with every response, so that a client can see how stale it may be. */
 export interface SpecOrigin {
-  /** The source of this version; behind other relays, the source that the first of them reported. */
-  readonly source: SnapshotSource;
+  /**
+   * The source of this version; behind other relays, the source that the first of them reported. If upstream has several endpoints,
+   * the one that sent the version follows: `upstream; host=relay.example:8000`.
+   */
+  readonly source: string;
   /** RFC 3339 time at which upstream last confirmed that this version is the newest; undefined if it has not yet. */
   readonly confirmedAt: string | undefined;
 }
@@ -96,7 +101,9 @@ export function toOrigin(held: Confirmed): SpecOrigin {
   const cached = origins.get(held);
   if (cached?.state.snapshot === snapshot && cached.state.confirmedAt === confirmedAt) return cached.origin;
   const text = confirmedAt === undefined ? undefined : new Date(confirmedAt).toISOString();
-  const origin = { source: snapshot.relayedSource ?? snapshot.source, confirmedAt: text };
+  const word = snapshot.relayedSource ?? snapshot.source;
+  const { sourceHost: host } = snapshot;
+  const origin = { source: host === undefined ? word : `${word}; host=${host}`, confirmedAt: text };
   origins.set(held, { state: { snapshot, confirmedAt }, origin });
   return origin;
 }

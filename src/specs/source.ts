@@ -24,11 +24,30 @@ export interface RelayedOrigin {
   readonly confirmed: Instant | undefined;
 }
 
+/** A body that has yet to be checked. */
+export interface FetchedPayload {
+  readonly kind: "payload";
+  readonly raw: RawPayload;
+  readonly relayed?: RelayedOrigin | undefined;
+  /** Host and port of the endpoint that sent it; undefined if there is only one. */
+  readonly host?: string;
+  /**
+   * Reports that the check refused the payload. Returns whether another endpoint may have a better one, which the next request for
+   * the feed then asks. Undefined if there is only one.
+   */
+  readonly refuse?: (reason: RefusalReason, detail: string) => boolean;
+}
+
 export type FetchOutcome =
-  | { readonly kind: "payload"; readonly raw: RawPayload; readonly relayed?: RelayedOrigin | undefined }
+  | FetchedPayload
   /** The body was rejected before it was read completely. */
   | { readonly kind: "refused"; readonly reason: RefusalReason; readonly detail: string }
-  | { readonly kind: "no_update"; readonly relayed?: RelayedOrigin | undefined }
+  | {
+      readonly kind: "no_update";
+      readonly relayed?: RelayedOrigin | undefined;
+      /** The lcut that upstream has, if it says so. */
+      readonly lcut?: number | undefined;
+    }
   | { readonly kind: "unauthorized"; readonly status: number }
   | FetchFailure;
 

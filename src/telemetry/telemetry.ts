@@ -21,6 +21,7 @@ import { SpoolTelemetry } from "./topics/spool.ts";
 import { SqliteTelemetry } from "./topics/sqlite.ts";
 import { SupervisionTelemetry } from "./topics/supervision.ts";
 import { TlsTelemetry } from "./topics/tls.ts";
+import { UpstreamTelemetry } from "./topics/upstream.ts";
 
 interface TelemetryOptions {
   readonly logger: Logger;
@@ -34,6 +35,7 @@ interface TelemetryOptions {
 /** One object per subject. Each receives the events of one component, and holds what the status page shows of it. */
 export interface Telemetry {
   readonly specs: SpecTelemetry;
+  readonly upstream: UpstreamTelemetry;
   readonly backup: BackupTelemetry;
   readonly redis: RedisTelemetry;
   readonly sqlite: SqliteTelemetry;
@@ -59,6 +61,7 @@ export function createTelemetry({ preload, ...shared }: TelemetryOptions): Telem
   const sqlite = new SqliteTelemetry(output, latestError);
   return {
     specs: new SpecTelemetry(output, preload),
+    upstream: new UpstreamTelemetry(output),
     backup: new BackupTelemetry(output, { redis, sqlite, latestError }),
     redis,
     sqlite,

@@ -37,9 +37,11 @@ type Attempt = Response | { readonly error: unknown };
  */
 export class UpstreamEndpoint {
   readonly limits: TimeLimits;
-  readonly #baseUrl: string;
+  /** Has no trailing slash. May contain a password: do not log it. */
+  readonly baseUrl: string;
   readonly #ownHeaders: Readonly<Record<string, string>>;
-  readonly #proxied: boolean;
+  /** Whether requests go through a proxy. */
+  readonly proxied: boolean;
   readonly #reusesConnections: boolean;
   readonly #carries: () => Readonly<Record<string, string>> | undefined;
   readonly #plaintextHttp2: PlaintextHttp2Client;
@@ -48,20 +50,20 @@ export class UpstreamEndpoint {
   #lastSucceeded = false;
 
   constructor({ relayVersion, proxied, ...options }: UpstreamOptions) {
-    this.#baseUrl = options.baseUrl.replace(/\/+$/, "");
+    this.baseUrl = options.baseUrl.replace(/\/+$/, "");
     this.#ownHeaders = createOwnHeaders(relayVersion);
-    this.#proxied = proxied;
+    this.proxied = proxied;
     this.limits = options.limits ?? DEFAULT_LIMITS;
     this.#reusesConnections = options.reusesConnections ?? true;
     this.#carries = options.carries ?? (() => undefined);
-    const { origin } = new URL(this.#baseUrl);
+    const { origin } = new URL(this.baseUrl);
     this.#plaintextHttp2 = new PlaintextHttp2Client({ origin, reusesConnections: this.#reusesConnections });
   }
 
   /** The address to connect to; undefined if a proxy connects. */
   get address(): { readonly host: string; readonly port: number } | undefined {
-    if (this.#proxied) return undefined;
-    const url = new URL(this.#baseUrl);
+    if (this.proxied) return undefined;
+    const url = new URL(this.baseUrl);
     const host = url.hostname.replace(/^\[|\]$/g, "");
     return { host, port: Number(url.port) || (url.protocol === "https:" ? 443 : 80) };
   }
@@ -94,7 +96,7 @@ export class UpstreamEndpoint {
   }
 
   #fetch(request: UpstreamRequest | UpstreamPost, signal: AbortSignal, http2: boolean): Promise<Response> {
-    const url = `${this.#baseUrl}${request.path}`;
+    const url = `${this.baseUrl}${request.path}`;
     const headers = { ...this.#carries(), ...request.headers, ...this.#ownHeaders };
     const body = "body" in request ? request.body : undefined;
     const method = body === undefined ? (request.method ?? "GET") : "POST";
@@ -116,15 +118,15 @@ export class UpstreamEndpoint {
   }
 
   get #isPlaintext(): boolean {
-    return this.#baseUrl.startsWith("http:");
+    return this.baseUrl.startsWith("http:");
   }
 
   #mayNeedOtherProtocol(attempt: Attempt, http2: boolean): boolean {
-    if (attempt instanceof Response) return this.#isPlaintext && !this.#proxied && isOtherVersion(attempt);
+    if (attempt instanceof Response) return this.#isPlaintext && !this.proxied && isOtherVersion(attempt);
     const code = codeOf(attempt.error);
     // A server without HTTP/1.1 ends the TLS handshake; Bun reports one without HTTP/2 by a code of its own.
     if (!this.#isPlaintext) return code === (http2 ? "HTTP2Unsupported" : "EPROTO");
-    if (this.#proxied) return false;
+    if (this.proxied) return false;
     // In plaintext, a server of the other protocol answers with bytes that make no sense, or closes the connection. One that
     // has responded before may just be restarting.
     const isSenseless = http2 ? code === "ERR_HTTP2_ERROR" : code === "Malformed_HTTP_Response";

@@ -14,18 +14,22 @@ export class StatsigSpecs implements SpecSource {
   readonly #endpoint: UpstreamEndpoint;
   readonly #clock: Clock;
   readonly #maxBytes: number;
-  #isRelay = false;
+  readonly #observed: { isRelay: boolean };
 
-  /** A body that is longer than `maxBytes` is refused before it is read completely. */
-  constructor(endpoint: UpstreamEndpoint, clock: Clock, maxBytes: number) {
+  /**
+   * A body that is longer than `maxBytes` is refused before it is read completely. `observed` is kept up to date: whether the last
+   * response came from a relay.
+   */
+  constructor(
+    endpoint: UpstreamEndpoint,
+    clock: Clock,
+    maxBytes: number,
+    observed: { isRelay: boolean } = { isRelay: false },
+  ) {
     this.#maxBytes = maxBytes;
     this.#endpoint = endpoint;
     this.#clock = clock;
-  }
-
-  /** Whether the last response came from a relay. */
-  get isRelay(): boolean {
-    return this.#isRelay;
+    this.#observed = observed;
   }
 
   async fetchSpecs(
@@ -52,11 +56,13 @@ export class StatsigSpecs implements SpecSource {
     if (status === 401 || status === 403) return discardBody(response, { kind: "unauthorized", status });
     const relayed = readRelayedOrigin(headers, this.#clock);
     // An error may come from a load balancer in front of upstream.
-    if (status < 400) this.#isRelay = relayed !== undefined;
-    if (status === 304) return discardBody(response, { kind: "no_update", relayed });
+    if (status < 400) this.#observed.isRelay = relayed !== undefined;
+    const lcut = parseLcutHeader(headers, "x-since-time");
+    const noUpdate = { kind: "no_update", relayed, lcut } as const;
+    if (status === 304) return discardBody(response, noUpdate);
     if (status < 200 || status > 299) return discardBody(response, badStatus(response, this.#clock.now()));
     if (held.lcut > 0 && headers.get("x-cache-hit") === "true") {
-      return discardBody(response, { kind: "no_update", relayed });
+      return discardBody(response, noUpdate);
     }
     const { deltaBase: base } = held;
     if (isDelta(headers) && base === undefined)
@@ -65,7 +71,7 @@ export class StatsigSpecs implements SpecSource {
     if (body === undefined) {
       return { kind: "refused", reason: "too_large", detail: describeTooLarge(this.#maxBytes) };
     }
-    if (isNoUpdate(body)) return { kind: "no_update", relayed };
+    if (isNoUpdate(body)) return noUpdate;
     return {
       kind: "payload",
       relayed,
@@ -73,7 +79,7 @@ export class StatsigSpecs implements SpecSource {
         body,
         contentEncoding: (headers.get("content-encoding") ?? "").trim().toLowerCase(),
         format: isProto(headers) ? "proto" : "json",
-        headerLcut: parseLcutHeader(headers, "x-since-time"),
+        headerLcut: lcut,
         sdkKeyHash: djb2(feed.sdkKey),
         ...(base !== undefined && describeDelta(headers, base)),
       },
@@ -148,8 +154,10 @@ export function readRelayedOrigin(headers: Headers, clock: Clock): RelayedOrigin
   const source = headers.get("x-sfp-source");
   const confirmedAt = headers.get("x-sfp-confirmed-at");
   if (source === null && confirmedAt === null) return undefined;
+  // Parameters may follow, such as the host of an endpoint.
+  const word = source?.split(";", 1)[0]?.trim();
   return {
-    source: SOURCES.find((known) => known === source?.trim()) ?? "upstream",
+    source: SOURCES.find((known) => known === word) ?? "upstream",
     confirmed: readConfirmed(confirmedAt?.trim() ?? "", headers.get("date"), clock),
   };
 }

@@ -200,10 +200,7 @@ const CHECKS: Readonly<Record<FileCheck, () => unknown>> = {
 function expectDefaultHost(): void {
   const given = { mode: "http", cache: "disabled", values: new Map() };
   const { upstreamUrl, idLists } = readConfig(given, {});
-  expect([upstreamUrl, idLists.filesUrl]).toEqual([
-    "https://api.statsigcdn.com",
-    "https://api.statsigcdn.com",
-  ]);
+  expect([upstreamUrl, idLists.givenFilesUrl]).toEqual(["https://api.statsigcdn.com", undefined]);
 }
 
 /** The manifest names the relay, which serves the file without an SDK key. */

@@ -40,7 +40,7 @@ function openStore(): ListFileStore {
 
 function onDemand(open: () => ListFileStore | undefined = openStore) {
   const gate = { refusal: async () => undefined };
-  const files = new OnDemandFiles({ gate, openStore: open, baseUrl: upstream.url, clock });
+  const files = new OnDemandFiles({ gate, openStore: open, baseUrl: () => upstream.url, clock });
   return (encodedId: string, knownSize?: number) =>
     files.find({
       sdkKey: "secret-a" as SdkKey,

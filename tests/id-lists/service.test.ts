@@ -198,7 +198,7 @@ test("called from another thread, the service fetches files on demand, and again
   const onDemand = new OnDemandFiles({
     gate: openGate(),
     openStore: openFiles,
-    baseUrl: upstream.url,
+    baseUrl: () => upstream.url,
     clock,
   });
   const { service } = openService({ onDemand });

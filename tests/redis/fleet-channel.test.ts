@@ -73,6 +73,25 @@ function describeFleetChannel(name: string, options: () => RedisOptions): void {
     }
   });
 
+  test(`${name}: a push claims a feed once, whatever was confirmed or claimed before, and at most once per second`, async () => {
+    const feed = newFeed();
+    await using stack = new AsyncDisposableStack();
+    const [one, other] = [stack.use(new Looker(options())), stack.use(new Looker(options()))];
+    await one.channel.confirm(feed, { lcut: 8, ageMs: 1_000, confirmedAgoMs: 1_000 });
+    expect(await one.look(feed)).toMatchObject({ kind: "confirmed" });
+    await one.channel.holdOff(feed, 60_000);
+    const turns = await Promise.all(
+      [one, other].map(({ channel }) => channel.claimForPush(feed, "a", 9_000)),
+    );
+    expect(turns.toSorted()).toEqual(["ours", "theirs"]);
+    // What was confirmed before the push may be outdated.
+    expect(await other.look(feed)).toMatchObject({ kind: "claimed", isRefused: false });
+    await one.channel.confirm(feed, { lcut: 8, ageMs: 0, confirmedAgoMs: 0 });
+    expect(await other.look(feed)).toMatchObject({ kind: "confirmed", lcut: 8 });
+    expect(await other.channel.claimForPush(feed, "b", 9_000)).toBe("too_soon");
+    await eventually(async () => expect(await other.channel.claimForPush(feed, "b", 9_000)).toBe("ours"));
+  });
+
   test(`${name}: the time of Statsig's confirmation is separate from the time of the request to upstream`, async () => {
     const feed = newFeed();
     await using relay = new Looker(options());

@@ -2,9 +2,10 @@ import type { OptionGroup } from "../option.ts";
 import { type Environment, HTTP_URL, invalidValue, isHttpUrl, readUrl, type Settings } from "../settings.ts";
 
 export interface IdListConfig {
-  /** Where files that clients ask for are fetched from if the relay does not proxy them. Has no trailing slash. */
-  readonly filesUrl: string;
-  /** The same if `STATSIG_ENDPOINT_DOWNLOAD_ID_LIST_FILE` is set, also for files that the relay proxies. */
+  /**
+   * `STATSIG_ENDPOINT_DOWNLOAD_ID_LIST_FILE`, without a trailing slash. If it is undefined, files that the relay proxies come from
+   * where the manifest says, and others from the endpoint of upstream that is in use.
+   */
   readonly givenFilesUrl: string | undefined;
   /** Whether the files that manifests name are fetched before clients ask for them, without changing the manifests. */
   readonly refreshesFiles: boolean;
@@ -20,16 +21,15 @@ export interface IdListConfig {
 
 const FILES_VARIABLE = "STATSIG_ENDPOINT_DOWNLOAD_ID_LIST_FILE";
 
-/** `upstreamUrl`: where files come from if nothing else is said. Throws ConfigError. */
-export function readIdLists(settings: Settings, env: Environment, upstreamUrl: string): IdListConfig {
-  const filesUrl = readUrl(env, FILES_VARIABLE, upstreamUrl).replace(/\/+$/, "");
+/** Throws ConfigError. */
+export function readIdLists(settings: Settings, env: Environment): IdListConfig {
+  const filesUrl = readUrl(env, FILES_VARIABLE, "").replace(/\/+$/, "");
   const publicUrl = settings.text(ID_LISTS.publicUrl);
   if (publicUrl !== "" && !isHttpUrl(publicUrl)) {
     throw invalidValue(settings.shown(ID_LISTS.publicUrl), publicUrl, HTTP_URL);
   }
   return {
-    filesUrl,
-    givenFilesUrl: env[FILES_VARIABLE] ? filesUrl : undefined,
+    givenFilesUrl: filesUrl || undefined,
     refreshesFiles: settings.flag(ID_LISTS.idListFileRefreshObserverEnabled),
     proxied: settings.flag(ID_LISTS.proxyIdLists),
     publicUrl: publicUrl.replace(/\/+$/, "") || undefined,

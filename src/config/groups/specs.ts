@@ -1,14 +1,17 @@
 import { readSdkKeyList, type SdkKey } from "../../access/sdk-key.ts";
 import type { OptionGroup, OptionSpec } from "../option.ts";
-import { ConfigError, type Environment, isProxied, readUrl, type Settings } from "../settings.ts";
+import { ConfigError, type Environment, type Settings } from "../settings.ts";
+import { type EndpointLocation, readEndpoints } from "../upstream-endpoints.ts";
 import { type BlobStorageReading, readBlobStorage } from "./blob-storage.ts";
 import { LIMITS } from "./limits.ts";
 
 /** Which config specs are fetched, from where and how often. */
 export interface SpecsConfig extends BlobStorageReading {
-  /** `STATSIG_ENDPOINT`. */
+  /** The endpoints of `STATSIG_ENDPOINT`, the preferred one first. */
+  readonly upstreamEndpoints: readonly EndpointLocation[];
+  /** The preferred endpoint. */
   readonly upstreamUrl: string;
-  /** Whether requests to upstream go through `HTTP_PROXY` or `HTTPS_PROXY`. */
+  /** Whether requests to the preferred endpoint go through `HTTP_PROXY` or `HTTPS_PROXY`. */
   readonly upstreamProxied: boolean;
   readonly maxKeys: number;
   readonly pollIntervalMs: number;
@@ -46,15 +49,14 @@ interface RequestTimeouts {
   readonly totalMs: number | undefined;
 }
 
-const DEFAULT_UPSTREAM_URL = "https://api.statsigcdn.com";
-
 /** Throws {@link ConfigError}. */
 export function readSpecs(settings: Settings, env: Environment): SpecsConfig {
-  const upstreamUrl = readUrl(env, "STATSIG_ENDPOINT", DEFAULT_UPSTREAM_URL);
+  const [preferred, ...others] = readEndpoints(env);
   const maxKeys = settings.integer(SPECS.maximumConcurrentSdkKeys);
   return {
-    upstreamUrl,
-    upstreamProxied: isProxied(upstreamUrl, env),
+    upstreamEndpoints: [preferred, ...others],
+    upstreamUrl: preferred.url,
+    upstreamProxied: preferred.proxied,
     ...readBlobStorage(env),
     maxKeys,
     pollIntervalMs: settings.integer(SPECS.pollingIntervalInS) * 1_000,

@@ -20,6 +20,7 @@ type TagName =
   | "action"
   | "sink"
   | "component"
+  | "endpoint"
   | "client_service"
   | "file_id"
   | "version";

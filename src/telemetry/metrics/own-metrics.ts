@@ -17,6 +17,13 @@ export const FLOW_METRICS = [
       "Polls of upstream, and how long each waited for a request slot (-u); without feeds whose last poll stalled",
   },
   {
+    name: "UpstreamEndpointAsked",
+    kinds: ["count"],
+    tags: ["endpoint", "result"],
+    description:
+      "Requests to each endpoint of STATSIG_ENDPOINT: usable, lagging behind the cached version, unauthorized, or failed",
+  },
+  {
     name: "SdkKeyUnauthorized",
     kinds: ["count"],
     tags: ["state"],

@@ -128,6 +128,28 @@ export interface UpstreamStatus {
   /** The oldest confirmation among the stale feeds; null if no feed is stale, or none was ever confirmed. */
   readonly last_known_good_at: Timestamp;
   readonly last_error: PollError | null;
+  /** The servers of `STATSIG_ENDPOINT`, the preferred one first. `url` and `through_proxy` above are those of the first. */
+  readonly endpoints: readonly EndpointStatus[];
+}
+
+export interface EndpointStatus {
+  /** Without user name and password. */
+  readonly url: string;
+  readonly through_proxy: boolean;
+  /** Whether it is asked first now. */
+  readonly in_use: boolean;
+  /**
+   * `unknown` before the first request; `failing` after two failures without a response between them; `lagging` if it has an older
+   * version than the relay, or is a relay that has not had a confirmation for a minute.
+   */
+  readonly state: "unknown" | "ok" | "lagging" | "failing";
+  readonly failing_since: Timestamp;
+  readonly lagging_since: Timestamp;
+  readonly last_success_at: Timestamp;
+  /** The last request that was of no use, even if later ones succeeded. */
+  readonly last_error: PollError | null;
+  /** The average time until a response begins; null before the first one. */
+  readonly latency_ms: number | null;
 }
 
 export interface RedisStatus {

@@ -1,7 +1,16 @@
 import { maskSdkKey } from "../../access/sdk-key.ts";
+import type { EndpointMember, UpstreamEndpoints } from "../../upstream/endpoints.ts";
 import type { FeedHealth } from "./feeds.ts";
 import type { PollDelay, UpstreamPolls } from "./polls.ts";
-import { type FeedState, type PollError, type Problem, toIsoOrNull, type UpstreamStatus } from "./schema.ts";
+import {
+  type EndpointStatus,
+  type FeedState,
+  type PollError,
+  type Problem,
+  toIso,
+  toIsoOrNull,
+  type UpstreamStatus,
+} from "./schema.ts";
 
 /** The configuration of upstream that the status page shows. */
 interface UpstreamSettings {
@@ -10,6 +19,7 @@ interface UpstreamSettings {
   readonly throughProxy: boolean;
   readonly intervalMs: number;
   readonly staleAfterMs: number;
+  readonly endpoints: UpstreamEndpoints;
 }
 
 /** The health of upstream as some feeds see it. Times are ms since the Unix epoch. */
@@ -101,7 +111,7 @@ function summarize(
 export function formatUpstream(
   found: UpstreamHealth,
   polls: UpstreamPolls,
-  { url, throughProxy, intervalMs, staleAfterMs }: UpstreamSettings,
+  { url, throughProxy, intervalMs, staleAfterMs, endpoints }: UpstreamSettings,
 ): UpstreamStatus {
   return {
     url,
@@ -114,6 +124,27 @@ export function formatUpstream(
     last_success_at: toIsoOrNull(polls.lastSuccessAt),
     last_known_good_at: toIsoOrNull(found.staleSince),
     last_error: found.lastError ?? null,
+    endpoints: endpoints.members.map((member) => formatEndpoint(member, endpoints.inUse)),
+  };
+}
+
+function formatEndpoint(member: EndpointMember, inUse: EndpointMember): EndpointStatus {
+  const { url, endpoint, health } = member;
+  const { failingSince, laggingSince, lastFailure, lastSuccessAt, latencyMs } = health;
+  const isKnown = lastSuccessAt !== undefined || lastFailure !== undefined;
+  const works = laggingSince === undefined ? "ok" : "lagging";
+  return {
+    url,
+    through_proxy: endpoint.proxied,
+    in_use: member === inUse,
+    state: failingSince !== undefined ? "failing" : isKnown ? works : "unknown",
+    failing_since: toIsoOrNull(failingSince),
+    lagging_since: toIsoOrNull(laggingSince),
+    last_success_at: toIsoOrNull(lastSuccessAt),
+    last_error: lastFailure
+      ? { at: toIso(lastFailure.at), reason: lastFailure.cause, detail: lastFailure.detail }
+      : null,
+    latency_ms: latencyMs === undefined ? null : Math.round(latencyMs),
   };
 }
 

@@ -47,6 +47,20 @@ const EXAMPLES: Examples = {
     spec_polls_delayed: { kind: "spec_polls_delayed", waitedMs: 32_100, intervalMs: 10_000 },
     spec_polls_on_time: { kind: "spec_polls_on_time" },
   },
+  upstream: {
+    endpoint_asked: { kind: "endpoint_asked", endpoint: "relay.example:8000", result: "usable" },
+    endpoint_failing: {
+      kind: "endpoint_failing",
+      url: "https://cdn.example",
+      failure: { cause: "unreachable", detail },
+      using: "http://relay.example:8000",
+    },
+    endpoint_recovered: {
+      kind: "endpoint_recovered",
+      url: "https://cdn.example",
+      using: "https://cdn.example",
+    },
+  },
   backup: {
     backup_removed_elsewhere: { kind: "backup_removed_elsewhere", feed },
     backup_unusable: { kind: "backup_unusable", feed, detail },
@@ -239,6 +253,7 @@ export const ENDINGS: readonly (readonly [begins: EventKind, ends: EventKind])[]
   ["spec_refused", "spec_updated"],
   ["spec_unauthorized", "spec_unchanged"],
   ["spec_polls_delayed", "spec_polls_on_time"],
+  ["endpoint_failing", "endpoint_recovered"],
   ["id_lists_fetch_failed", "id_lists_unchanged"],
   ["id_lists_refused", "id_lists_updated"],
   ["log_events_delayed", "log_events_sent"],

@@ -32,6 +32,7 @@ export const SPEC_TRIGGERS: readonly MetricTrigger[] = [
       "HttpDataProviderGotData",
       "ConfigSpecStoreGotData",
       "DcsFetchSource",
+      "UpstreamEndpointAsked",
       "ConfigSpecCurrentLcut",
       "ConfigSpecLcutTimestampMs",
       "ConfigSpecConfirmedAgeS",

@@ -1,0 +1,36 @@
+import { BlockList, isIP } from "node:net";
+
+/**
+ * Returns whether `NO_PROXY` exempts the host of a URL from the proxy, by the rules of Bun's `fetch`: `*`, a host with all its
+ * subdomains (`example.com`, `.example.com`, `*.example.com`), an address, or a range of addresses (`10.0.0.0/8`). Hosts and
+ * addresses may have a port.
+ */
+export function isExemptFromProxy(url: string, noProxy: string): boolean {
+  const { hostname, port, protocol } = new URL(url);
+  const host = hostname.replace(/^\[|\]$/g, "").toLowerCase();
+  const portNumber = port || (protocol === "https:" ? "443" : "80");
+  return noProxy
+    .split(",")
+    .map((entry) => entry.trim().toLowerCase())
+    .some((entry) => entry === "*" || matches(entry, host, portNumber));
+}
+
+function matches(entry: string, host: string, port: string): boolean {
+  if (entry === "") return false;
+  const [network = "", prefix] = entry.split("/");
+  if (prefix !== undefined) return isInNetwork(host, network, Number(prefix));
+  // An IPv6 address has several colons, and brackets if a port follows.
+  const [, bracketed, bare, given] = /^(?:\[(.+)\]|([^:]+|.*:.*:.*?))(?::(\d+))?$/.exec(entry) ?? [];
+  const name = (bracketed ?? bare ?? entry).replace(/^\*?\./, "");
+  if (given !== undefined && given !== port) return false;
+  return host === name || (isIP(host) === 0 && host.endsWith(`.${name}`));
+}
+
+function isInNetwork(host: string, network: string, prefix: number): boolean {
+  const family = isIP(network) === 4 ? "ipv4" : "ipv6";
+  const bits = family === "ipv4" ? 32 : 128;
+  if (isIP(network) === 0 || isIP(host) !== isIP(network) || !(prefix >= 0 && prefix <= bits)) return false;
+  const list = new BlockList();
+  list.addSubnet(network, prefix, family);
+  return list.check(host, family);
+}
