@@ -20,9 +20,10 @@ export async function withNpmConfig(root, signal, action) {
   try {
     const env = { ...process.env, ...proxyVariables(config), npm_config_registry: config.registry };
     const flags = cacheFlags(config);
-    if (config.ca || config.cafile) {
+    const certificates = readCertificates(config);
+    if (certificates !== "") {
       const cafile = join(folder, "ca.pem");
-      writeFileSync(cafile, readCertificates(config));
+      writeFileSync(cafile, certificates);
       flags.push("--cafile", cafile);
     }
     if (config["strict-ssl"] === false) env.NODE_TLS_REJECT_UNAUTHORIZED = "0";
@@ -45,15 +46,22 @@ function proxyVariables(config) {
   };
 }
 
-/** Returns all certificates as one PEM text: to Bun, a `cafile` replaces `ca` and NODE_EXTRA_CA_CERTS. */
+/**
+ * Returns the certificates of npm's `ca` and `cafile` as one PEM text, with those of NODE_EXTRA_CA_CERTS, which Bun does not read
+ * beside a `cafile`. Returns an empty string if npm has none of its own, or if its `cafile` does not exist: npm ignores that too.
+ */
 function readCertificates({ ca, cafile }) {
-  const files = [cafile, process.env.NODE_EXTRA_CA_CERTS].filter(Boolean);
-  return [ca, files.map(readIfExists)].flat(2).filter(Boolean).join("\n");
+  const own = [ca, readIfExists(cafile)].flat().filter(Boolean);
+  return own.length === 0 ? "" : [...own, readIfExists(process.env.NODE_EXTRA_CA_CERTS)].join("\n");
 }
 
-/** Returns the settings of npm's global file and of the user's. Of two lines for one setting, the last one counts. */
+/**
+ * Returns the settings of npm's global file and of the user's; of two lines for one setting, the last one counts. Certificates are
+ * left out: Bun fails if the file does not exist.
+ */
 function readSettings({ globalconfig, userconfig }) {
-  return `${[globalconfig, userconfig].map(readIfExists).join("\n")}\n`;
+  const lines = [globalconfig, userconfig].flatMap((file) => readIfExists(file).split("\n"));
+  return `${lines.filter((line) => !/^\s*ca(file|\[\])?\s*=/.test(line)).join("\n")}\n`;
 }
 
 function cacheFlags(config) {

@@ -18,9 +18,10 @@ const { afterAll, beforeAll, describe, test } = testsWith("openssl");
 const GOOD_KEY = "secret-of-the-doctor-1";
 let upstream: Upstream;
 let folder: string;
-const pki = new Authority();
+let pki: Authority;
 
 beforeAll(async () => {
+  pki = new Authority();
   folder = mkdtempSync(join(tmpdir(), "sfp-doctor-"));
   upstream = await startUpstream();
   publishKey(upstream, GOOD_KEY);

@@ -34,15 +34,17 @@ beforeAll(async () => {
 
 afterAll(() => stack.disposeAsync());
 
-describe("grpc-health-probe", () => testRows(PROBE_ROWS, async ({ server, args, exits, prints }) => {
-  const files: Readonly<Record<string, string>> = {
-    "<port>": String(ports.get(server)),
-    "<ca>": pki.authority.caPath,
-    "<cert>": pki.good.certPath,
-    "<key>": pki.good.keyPath,
-    "<no-file>": "/nonexistent/ca.pem",
-  };
-  const given = args.map((arg) => arg.replace(/<[a-z-]+>/, (name) => files[name] ?? name));
-  const { exitCode, stderr } = await runRelay(given, {}, "grpc-health-probe");
-  expect([exitCode, stderr.trimEnd()]).toEqual([exits, expect.stringMatching(prints)]);
-}););
+describe("grpc-health-probe", () => {
+  testRows(PROBE_ROWS, async ({ server, args, exits, prints }) => {
+    const files: Readonly<Record<string, string>> = {
+      "<port>": String(ports.get(server)),
+      "<ca>": pki.authority.caPath,
+      "<cert>": pki.good.certPath,
+      "<key>": pki.good.keyPath,
+      "<no-file>": "/nonexistent/ca.pem",
+    };
+    const given = args.map((arg) => arg.replace(/<[a-z-]+>/, (name) => files[name] ?? name));
+    const { exitCode, stderr } = await runRelay(given, {}, "grpc-health-probe");
+    expect([exitCode, stderr.trimEnd()]).toEqual([exits, expect.stringMatching(prints)]);
+  });
+});

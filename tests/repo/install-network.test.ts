@@ -1,10 +1,14 @@
-import { afterAll, beforeAll, expect, test } from "bun:test";
+import { expect } from "bun:test";
 import { readFileSync } from "node:fs";
-import { describeWith } from "../support/common/needs.ts";
+import { DockerfileParser, type ModifiableInstruction } from "dockerfile-ast";
+import { testsWith } from "../support/common/needs.ts";
+import { DOCKERFILE } from "../support/deploy/final-image.ts";
 import { Authority, pemOf } from "../support/relay/pki.ts";
 import { NpmRegistry } from "../support/repo/npm-registry.ts";
 import { SMALL_PACKAGES, SmallClone } from "../support/repo/small-clone.ts";
 import { OutboundProxy } from "../support/upstream/outbound-proxy.ts";
+
+const { afterAll, beforeAll, describe, test } = testsWith("openssl");
 
 /** A host that does not exist: only the proxy reaches it. */
 const HOST = "registry.test";
@@ -83,7 +87,19 @@ const SETTINGS: Readonly<
   }),
 };
 
-describeWith("openssl", "node")("an installation behind a proxy and a registry with a private CA", () => {
+/** Returns the steps of the Dockerfile that may install packages: their scripts, and their mounts. */
+function installingSteps() {
+  return DockerfileParser.parse(readFileSync(DOCKERFILE, "utf8"))
+    .getInstructions()
+    .filter((each) => each.getKeyword() === "RUN")
+    .map((each) => ({
+      script: each.getRawArgumentsContent() ?? "",
+      flags: (each as ModifiableInstruction).getFlags().map((flag) => flag.getValue()),
+    }))
+    .filter(({ script }) => script.includes("with-bun.mjs"));
+}
+
+describe("an installation behind a proxy and a registry with a private CA", () => {
   test.each(Object.entries(SETTINGS))(
     "works with %s",
     async (_, settingsOf) => {
@@ -107,6 +123,26 @@ describeWith("openssl", "node")("an installation behind a proxy and a registry w
     60_000,
   );
 
+  test("works in a step of the Dockerfile, with its secrets", async () => {
+    using clone = new SmallClone(registry);
+    clone.write("scripts/command.ts", 'console.log("runs")');
+    // The file of the builder's user, with a path that does not exist in the container.
+    const npmrc = [`registry=${hidden()}`, login(hidden()), "cafile=/home/user/ca.pem"];
+    const [home, ca] = ["/root/.npmrc", "/run/secrets/ca"];
+    const steps = installingSteps();
+    expect(steps).toHaveLength(2);
+    for (const { flags } of steps) {
+      expect(flags).toEqual([`type=secret,id=npmrc,target=${home}`, "type=secret,id=ca"]);
+    }
+    clone.write("home/.npmrc", `${npmrc.join("\n")}\n`);
+    const script = steps[0]?.script.replaceAll(ca, authority.caPath) ?? "";
+    expect(script).toContain(authority.caPath);
+    expect(await clone.runShell(script, { HTTPS_PROXY: proxy.url })).toEqual({
+      code: 0,
+      output: expect.stringMatching(/\nruns\n$/),
+    });
+  }, 60_000);
+
   test.each(["npm's noproxy", "NO_PROXY"])(
     "avoids the proxy for the hosts in %s",
     async (place) => {
@@ -122,7 +158,7 @@ describeWith("openssl", "node")("an installation behind a proxy and a registry w
   );
 });
 
-describeWith("openssl", "node")("an installation that fails", () => {
+describe("an installation that fails", () => {
   const failures: readonly (readonly [string, () => readonly string[], Record<string, string>, RegExp])[] = [
     [
       "an unknown CA",

@@ -61,13 +61,24 @@ export class SmallClone implements Disposable {
   }
 
   /** Runs a script as package.json would, with no Bun on the PATH and only these variables. */
-  async run(
+  run(
     script: string,
     env: Readonly<Record<string, string>> = {},
     nodeFlags: readonly string[] = [],
   ): Promise<Ran> {
-    const command = [...nodeFlags, "scripts/with-bun.mjs", script];
-    const child = spawn("node", command, {
+    return this.#spawn(["node", ...nodeFlags, "scripts/with-bun.mjs", script], env);
+  }
+
+  /** The same for a command of a shell. */
+  runShell(command: string, env: Readonly<Record<string, string>> = {}): Promise<Ran> {
+    return this.#spawn(["sh", "-c", command], env);
+  }
+
+  async #spawn(
+    [command = "", ...args]: readonly string[],
+    env: Readonly<Record<string, string>>,
+  ): Promise<Ran> {
+    const child = spawn(command, args, {
       cwd: this.folder,
       env: { PATH: pathWithoutBun(), HOME: this.home, ...env },
       stdio: ["ignore", "pipe", "pipe"],
