@@ -3,6 +3,8 @@ import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { runInstaller } from "./installer.mjs";
 
+const publicRegistry = "https://registry.npmjs.org/";
+
 /** Returns the command that runs the npm that runs this script, or else the one on the PATH. */
 export function npmCommand() {
   const current = process.env.npm_execpath ?? "";
@@ -18,7 +20,9 @@ export async function withNpmConfig(root, signal, action) {
   const config = JSON.parse(listed);
   const folder = mkdtempSync(join(tmpdir(), "sfp-npm-config-"));
   try {
-    const env = { ...process.env, ...proxyVariables(config), npm_config_registry: config.registry };
+    const env = { ...process.env, ...proxyVariables(config) };
+    // The default does not override a registry that only Bun is set to.
+    if (config.registry !== publicRegistry) env.npm_config_registry = config.registry;
     const flags = cacheFlags(config);
     const certificates = readCertificates(config);
     if (certificates !== "") {

@@ -52,11 +52,11 @@ export async function installMissingCommands(isWanted: boolean): Promise<string[
     if (missing.length === 0 || !isWanted || !canInstall()) break;
     // Another `npm test` may hold apt's locks, or have installed everything before the next attempt.
     if (attempt > 1) await Bun.sleep(ATTEMPT_PAUSE_MS);
-    await withoutServices((env) => install([...new Set(missing.map(toDebianPackage))], env));
+    await withoutServices((env) => install(toDebianPackages(missing), env));
   }
   const missing = findMissingCommands();
   if (missing.length > 0) {
-    const packages = missing.map(toDebianPackage).join(" ");
+    const packages = toDebianPackages(missing).join(" ");
     console.error(
       `Tests that need ${missing.join(", ")} are skipped. Install them with: apt-get install ${packages}`,
     );
@@ -64,7 +64,9 @@ export async function installMissingCommands(isWanted: boolean): Promise<string[
   return missing;
 }
 
-const toDebianPackage = (command: string) => DEBIAN_PACKAGES[command] ?? command;
+const toDebianPackages = (commands: readonly string[]) => [
+  ...new Set(commands.map((command) => DEBIAN_PACKAGES[command] ?? command)),
+];
 
 function canInstall(): boolean {
   return process.getuid?.() === 0 && existsSync("/etc/debian_version") && Bun.which("apt-get") !== null;
