@@ -3,6 +3,9 @@
 # docker build --build-arg VERSION=0.1.0 --build-arg REVISION=$(git rev-parse HEAD) \
 #   --build-arg CREATED=$(date -u +%Y-%m-%dT%H:%M:%SZ) -t statsig-forward-proxy .
 # Both architectures: docker buildx build --platform linux/amd64,linux/arm64 …
+# Behind a proxy: --build-arg HTTPS_PROXY=http://… --build-arg NO_PROXY=…, which Docker passes to every RUN.
+# With a mirror of the npm registry, or a private CA: --secret id=npmrc,src=$HOME/.npmrc --secret id=ca,src=company-ca.pem.
+# Neither becomes a part of the image.
 
 # `npm run pin-images` pins the base images by the digest that their tags stand for.
 
@@ -11,12 +14,16 @@ FROM --platform=$BUILDPLATFORM node:22-bookworm-slim AS build
 WORKDIR /src
 COPY package.json bun.lock bunfig.toml ./
 COPY scripts scripts
-# Running any script installs Bun and the locked packages. This layer is cached until one of the copied files changes.
-RUN node scripts/with-bun.mjs scripts/command.ts
+# Running this script installs Bun and the locked packages that the relay needs. This layer is cached until one of the copied files changes.
+RUN --mount=type=secret,id=npmrc,target=/root/.npmrc --mount=type=secret,id=ca \
+  if [ -f /run/secrets/ca ]; then export NODE_EXTRA_CA_CERTS=/run/secrets/ca; fi \
+  && node scripts/with-bun.mjs scripts/command.ts
 COPY . .
 ARG TARGETARCH
 ARG REVISION=unknown
-RUN case "$TARGETARCH" in amd64) target=linux-x64 ;; *) target="linux-$TARGETARCH" ;; esac \
+RUN --mount=type=secret,id=npmrc,target=/root/.npmrc --mount=type=secret,id=ca \
+  if [ -f /run/secrets/ca ]; then export NODE_EXTRA_CA_CERTS=/run/secrets/ca; fi \
+  && case "$TARGETARCH" in amd64) target=linux-x64 ;; *) target="linux-$TARGETARCH" ;; esac \
   && SFP_BUILD_COMMIT="$REVISION" node scripts/with-bun.mjs scripts/build.ts --target "$target" \
     --image-root /out/root \
   && mkdir -p /out/state

@@ -18,7 +18,10 @@ try {
   const here = build(root, join(folder, "here"), commit);
   const copy = join(folder, "a copy", "in-another", "folder");
   copySources(copy);
-  run([process.execPath, "install", "--frozen-lockfile"], { cwd: copy, timeoutMs: INSTALL_TIMEOUT_MS });
+  run([process.execPath, "install", "--frozen-lockfile", "--omit=dev"], {
+    cwd: copy,
+    timeoutMs: INSTALL_TIMEOUT_MS,
+  });
   const home = join(folder, "home");
   mkdirSync(home);
   const elsewhere = { ...commit, TZ: "Asia/Kathmandu", LC_ALL: "C", HOME: home, TMPDIR: home };

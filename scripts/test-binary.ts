@@ -1,6 +1,6 @@
 // `npm run test:binary`: runs the black-box tests against the executable instead of the sources. It builds the executable
 // unless --binary names one.
-//   npm run test:binary -- [--binary <path>] [<file>...]
+//   npm run test:binary -- [--binary <path>] [--no-system-packages] [<file>...]
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -8,23 +8,28 @@ import { parseArgs } from "node:util";
 import { readCommit } from "./binary/commit.ts";
 import { compile } from "./binary/compile.ts";
 import { findBlackBoxTests } from "./test/black-box-tests.ts";
-import { formatCounts } from "./test/counts.ts";
+import { formatCounts, formatSkipped } from "./test/counts.ts";
 import { runTests } from "./test/run-tests.ts";
 import { installMissingCommands, toTestVariable } from "./test/system-packages.ts";
 import { listTestFiles, selectTestFiles } from "./test/test-files.ts";
 
 const { values, positionals } = parseArgs({
-  options: { binary: { type: "string" } },
+  options: {
+    binary: { type: "string" },
+    /** The flag of `npm test`. */
+    "no-system-packages": { type: "boolean", default: false },
+  },
   allowPositionals: true,
 });
 const folder = mkdtempSync(join(tmpdir(), "sfp-test-binary-"));
 try {
   const binary = resolve(values.binary ?? join(folder, "statsig-forward-proxy"));
   if (values.binary === undefined) await compile({ outfile: binary, commit: readCommit().shown });
-  const missing = await installMissingCommands();
+  const missing = await installMissingCommands(!values["no-system-packages"]);
   const files =
     positionals.length > 0 ? selectTestFiles(positionals, await listTestFiles()) : await findBlackBoxTests();
   const counts = await runTests(files, { ...toTestVariable(missing), SFP_TEST_BINARY: binary });
+  console.log(formatSkipped(counts.skippedIn));
   console.log(`\n${files.length} test files against ${binary}\n${formatCounts(counts)}`);
   if (counts.failed > 0) process.exitCode = 1;
 } finally {

@@ -1,13 +1,20 @@
 // `npm test`: installs the programs that tests call, runs the static checks and all tests, and prints one line of totals.
+// `npm test -- --no-system-packages`: the same, but installs nothing with apt-get. Tests whose program is missing are skipped.
 // `npm test -- <file>... [flags of bun test]`: runs only the test files whose path contains one of the names.
 // `npm run test:watch -- <file>...`: runs them again after each change of a file that they import.
 import { runChecks } from "./checks/run-checks.ts";
-import { formatCounts } from "./test/counts.ts";
+import { formatCounts, formatSkipped } from "./test/counts.ts";
 import { runTestFiles, runTests } from "./test/run-tests.ts";
-import { findMissingCommands, installMissingCommands, toTestVariable } from "./test/system-packages.ts";
+import {
+  findMissingCommands,
+  installMissingCommands,
+  NO_SYSTEM_PACKAGES,
+  toTestVariable,
+} from "./test/system-packages.ts";
 import { listTestFiles, selectTestFiles, splitTestArguments } from "./test/test-files.ts";
 
-const { names, flags } = splitTestArguments(process.argv.slice(2));
+const { names, flags: given } = splitTestArguments(process.argv.slice(2));
+const flags = given.filter((flag) => flag !== NO_SYSTEM_PACKAGES);
 try {
   if (names.length > 0) process.exitCode = await runNamed();
   else if (flags.includes("--watch")) throw new Error("name the test files: npm run test:watch -- <file>...");
@@ -23,11 +30,12 @@ async function runNamed(): Promise<number> {
 }
 
 async function runEverything(): Promise<number> {
-  const missing = await installMissingCommands();
+  const missing = await installMissingCommands(!given.includes(NO_SYSTEM_PACKAGES));
   const checks = await runChecks();
   console.log("\n== Tests");
   const tests = await runTests(flags, toTestVariable(missing));
   const failed = checks.failed + tests.failed;
+  console.log(formatSkipped(tests.skippedIn));
   console.log(`\n${formatCounts({ passed: checks.passed + tests.passed, failed, skipped: tests.skipped })}`);
   return failed > 0 ? 1 : 0;
 }

@@ -5,8 +5,13 @@ import { spawn } from "node:child_process";
 import { delimiter, dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { ensureBun } from "./install/install-bun.mjs";
+import { checkPlatform } from "./install/platform.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
+
+/** These need only the packages that the relay needs to run. All other scripts need those for development too. */
+const runTimeScripts = ["src/main.ts", "scripts/build.ts", "scripts/command.ts"];
+
 const signals = ["SIGINT", "SIGTERM", "SIGHUP"];
 
 // Ctrl-C under `npm start` arrives twice at once: from the terminal, and from npm, which forwards it.
@@ -14,6 +19,7 @@ const sameSignalMs = 300;
 
 async function main([file, ...args]) {
   if (file === undefined) throw new Error("Usage: node scripts/with-bun.mjs <file.ts> [arguments...]");
+  checkPlatform();
   const installing = new AbortController();
   const lastAtMs = new Map();
   let deliver = (signal) => installing.abort(signal);
@@ -26,7 +32,7 @@ async function main([file, ...args]) {
     });
   }
   try {
-    const bun = await ensureBun(root, installing.signal);
+    const bun = await ensureBun(root, !runTimeScripts.includes(file), installing.signal);
     installing.signal.throwIfAborted();
     const child = start(bun, file, args);
     deliver = (signal) => child.kill(signal);

@@ -1,4 +1,4 @@
-import { chmodSync } from "node:fs";
+import { chmodSync, linkSync, readFileSync, renameSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { root } from "../command.ts";
 import { runInstaller } from "../install/installer.mjs";
@@ -16,7 +16,24 @@ export async function fetchRuntime({ runtime, integrity }: Target, home = RUNTIM
   const pinned = { id: `${runtime}@${RUNTIME_VERSION}`, integrity, pinnedIn: "scripts/binary/targets.ts" };
   await fetchOnce(folder, pinned, async ({ aside, tarball, signal }) => {
     await runInstaller(["tar", "-xzf", tarball, "--strip-components=2", "package/bin/bun"], aside, signal);
-    chmodSync(join(aside, "bun"), 0o755);
+    const file = join(aside, "bun");
+    chmodSync(file, 0o755);
+    shareFile(file, process.execPath);
   });
   return join(folder, "bun");
+}
+
+/** Makes `file` another name of `other` if their contents are equal, so that this machine's Bun is on disk once. */
+function shareFile(file: string, other: string): void {
+  const isEqual =
+    statSync(file).size === statSync(other).size && readFileSync(file).equals(readFileSync(other));
+  if (!isEqual) return;
+  const shared = `${file}-shared`;
+  try {
+    linkSync(other, shared);
+  } catch {
+    // Another file system: the copy stays.
+    return;
+  }
+  renameSync(shared, file);
 }

@@ -6,6 +6,7 @@ import { type LockedPackage, readLock } from "../install/bun-lock.ts";
 export interface Manifest {
   readonly dependencies?: Readonly<Record<string, string>>;
   readonly devDependencies?: Readonly<Record<string, string>>;
+  readonly optionalDependencies?: Readonly<Record<string, string>>;
 }
 
 const DOCUMENT = "docs/dependencies.md";
@@ -27,7 +28,8 @@ export async function checkDependencies(): Promise<string[]> {
 export function findDependencyProblems(manifest: Manifest, lockText: string, document: string): string[] {
   const lock = readLock(lockText);
   const rows = readRows(document);
-  const versions = { ...manifest.dependencies, ...manifest.devDependencies };
+  const { dependencies, devDependencies, optionalDependencies } = manifest;
+  const versions = { ...dependencies, ...devDependencies, ...optionalDependencies };
   return [
     ...lock.packages.flatMap(checkHash),
     ...Object.entries(versions).flatMap(([name, version]) =>

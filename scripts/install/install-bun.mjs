@@ -1,6 +1,8 @@
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import {
+  copyFileSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -9,14 +11,18 @@ import {
   rmSync,
   writeFileSync,
 } from "node:fs";
-import { basename, delimiter, join } from "node:path";
+import { delimiter, join } from "node:path";
 import { withInstallLock } from "./install-lock.mjs";
 import { runInstaller } from "./installer.mjs";
+import { npmCommand, withNpmConfig } from "./npm-config.mjs";
 
-/** Installs the pinned Bun and the packages of bun.lock if they are missing. Returns the path of Bun. */
-export async function ensureBun(root, signal) {
+/**
+ * Installs the pinned Bun and the packages of bun.lock if they are missing: all of them, or those that the relay needs to run,
+ * which are an eighth of the size. Returns the path of Bun.
+ */
+export async function ensureBun(root, needsAllPackages, signal) {
   const { engines } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
-  const project = { root, version: engines.bun, home: join(root, ".bun"), signal };
+  const project = { root, version: engines.bun, home: join(root, ".bun"), needsAllPackages, signal };
   const found = findBun(project);
   if (found !== undefined && packagesAreCurrent(project)) return found;
 
@@ -59,6 +65,8 @@ function readVersion(file) {
 
 const npmFlags = [
   ...["--no-save", "--no-package-lock", "--no-audit", "--no-fund", "--ignore-scripts", "--include=optional"],
+  // A version never changes, so what the cache has of it is current. This also works without a network.
+  "--prefer-offline",
   // The default retries take 70 s before npm reports that the registry is unreachable.
   ...["--fetch-retries=2", "--fetch-retry-mintimeout=1000", "--fetch-retry-maxtimeout=10000"],
 ];
@@ -67,12 +75,16 @@ const npmFlags = [
 // placeholder. npm selects the package by os, cpu and libc, and its binary is used in place. The folder is filled under
 // another name and then renamed, so that a killed process never leaves an incomplete Bun.
 async function installBun(project) {
-  const { home, version, signal } = project;
+  const { root, home, version, signal } = project;
   console.error(`Installing Bun ${version} into .bun (once)`);
   const aside = mkdtempSync(join(home, "new-"));
   try {
+    // npm reads the project's settings from the folder that it installs into.
+    const settings = join(aside, ".npmrc");
+    if (existsSync(join(root, ".npmrc"))) copyFileSync(join(root, ".npmrc"), settings);
     const command = [...npmCommand(), "install", `bun@${version}`, ...npmFlags, "--prefix", aside];
     await runInstaller(command, aside, signal);
+    rmSync(settings, { force: true });
     rmSync(join(home, version), { recursive: true, force: true });
     renameSync(aside, join(home, version));
   } finally {
@@ -84,11 +96,6 @@ async function installBun(project) {
   return bun;
 }
 
-function npmCommand() {
-  const current = process.env.npm_execpath ?? "";
-  return basename(current) === "npm-cli.js" ? [process.execPath, current] : ["npm"];
-}
-
 const stampFile = (root) => join(root, "node_modules", ".installed-from");
 
 function lockDigest(root) {
@@ -97,16 +104,28 @@ function lockDigest(root) {
   return hash.digest("hex");
 }
 
-function packagesAreCurrent({ root }) {
+/** The stamp says which lock file the packages are of, and whether some are missing. */
+const allOf = (digest) => digest;
+const runTimeOf = (digest) => `run time only: ${digest}`;
+
+function packagesAreCurrent({ root, needsAllPackages }) {
   try {
-    return readFileSync(stampFile(root), "utf8") === lockDigest(root);
+    const stamp = readFileSync(stampFile(root), "utf8");
+    const digest = lockDigest(root);
+    return stamp === allOf(digest) || (!needsAllPackages && stamp === runTimeOf(digest));
   } catch {
     return false;
   }
 }
 
-async function installPackages({ root, signal }, bun) {
-  console.error("Installing the packages of bun.lock");
-  await runInstaller([bun, "install", "--frozen-lockfile"], root, signal);
-  writeFileSync(stampFile(root), lockDigest(root));
+async function installPackages({ root, needsAllPackages, signal }, bun) {
+  console.error(
+    `Installing the packages of bun.lock${needsAllPackages ? "" : " that the relay needs to run"}`,
+  );
+  const scope = needsAllPackages ? [] : ["--omit=dev"];
+  await withNpmConfig(root, signal, (env, flags) =>
+    runInstaller([bun, "install", "--frozen-lockfile", ...scope, ...flags], root, signal, env),
+  );
+  const digest = lockDigest(root);
+  writeFileSync(stampFile(root), needsAllPackages ? allOf(digest) : runTimeOf(digest));
 }

@@ -1,5 +1,10 @@
 declare module "*/installer.mjs" {
-  export function runInstaller(command: readonly string[], cwd: string, signal?: AbortSignal): Promise<void>;
+  export function runInstaller(
+    command: readonly string[],
+    cwd: string,
+    signal?: AbortSignal,
+    env?: NodeJS.ProcessEnv,
+  ): Promise<string>;
 }
 
 declare module "*/install-lock.mjs" {
@@ -8,4 +13,8 @@ declare module "*/install-lock.mjs" {
     signal: AbortSignal | undefined,
     action: () => Promise<T>,
   ): Promise<T>;
+}
+
+declare module "*/npm-config.mjs" {
+  export function npmCommand(): string[];
 }

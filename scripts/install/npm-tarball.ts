@@ -2,6 +2,7 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } f
 import { dirname, join } from "node:path";
 import { withInstallLock } from "./install-lock.mjs";
 import { runInstaller } from "./installer.mjs";
+import { npmCommand } from "./npm-config.mjs";
 
 /** A package of the npm registry, pinned by its hash. */
 export interface PinnedPackage {
@@ -52,8 +53,17 @@ export async function fetchOnce(
 
 // `npm pack` fetches packages for every platform, while `npm install` refuses those for other platforms.
 async function fetchTarball({ id, integrity, pinnedIn }: PinnedPackage, aside: string, signal: AbortSignal) {
-  const quick = ["--fetch-retries=2", "--fetch-retry-mintimeout=1000", "--fetch-retry-maxtimeout=10000"];
-  await runInstaller(["npm", "pack", id, "--ignore-scripts", "--loglevel=error", ...quick], aside, signal);
+  const quick = [
+    "--prefer-offline",
+    "--fetch-retries=2",
+    "--fetch-retry-mintimeout=1000",
+    "--fetch-retry-maxtimeout=10000",
+  ];
+  await runInstaller(
+    [...npmCommand(), "pack", id, "--ignore-scripts", "--loglevel=error", ...quick],
+    aside,
+    signal,
+  );
   const tarball = readdirSync(aside).find((name) => name.endsWith(".tgz"));
   if (tarball === undefined) throw new Error(`npm pack ${id} created no tarball`);
   const bytes = await Bun.file(join(aside, tarball)).bytes();

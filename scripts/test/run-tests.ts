@@ -13,11 +13,16 @@ const TIMEOUT = "--timeout=30000";
  */
 const FILES_AT_ONCE = Math.min(5, availableParallelism() + 2);
 
+export interface TestCounts extends Counts {
+  /** Path of a test file -> how many of its tests were skipped. */
+  readonly skippedIn: ReadonlyMap<string, number>;
+}
+
 /**
  * Runs test files, or all of them if `args` names none, and shows the output of `bun test` as it comes. A run without
  * results counts as one failure.
  */
-export async function runTests(args: readonly string[], env: Record<string, string>): Promise<Counts> {
+export async function runTests(args: readonly string[], env: Record<string, string>): Promise<TestCounts> {
   const dir = await mkdtemp(join(tmpdir(), "sfp-test-report-"));
   try {
     const report = join(dir, "junit.xml");
@@ -44,12 +49,20 @@ export function runTestFiles(
 }
 
 /** Bun's JUnit report omits files that could not be loaded: only the exit code reveals them. */
-function readCounts(report: string, exitCode: number): Counts {
+function readCounts(report: string, exitCode: number): TestCounts {
   const totals = /<testsuites\b[^>]*>/.exec(report)?.[0] ?? "";
   const count = (name: string) => Number(new RegExp(`\\b${name}="(\\d+)"`).exec(totals)?.[1] ?? 0);
   const failures = count("failures");
   const skipped = count("skipped");
   const passed = count("tests") - failures - skipped;
   const isUnreported = failures === 0 && (exitCode !== 0 || passed === 0);
-  return { passed, failed: isUnreported ? 1 : failures, skipped };
+  return { passed, failed: isUnreported ? 1 : failures, skipped, skippedIn: countSkipped(report) };
+}
+
+function countSkipped(report: string): Map<string, number> {
+  const counts = new Map<string, number>();
+  for (const [, file = ""] of report.matchAll(/<testcase\b[^>]* file="([^"]*)"[^>]*>\s*<skipped\b/g)) {
+    counts.set(file, (counts.get(file) ?? 0) + 1);
+  }
+  return counts;
 }

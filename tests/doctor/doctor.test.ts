@@ -1,10 +1,11 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { expect } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { freePort } from "../support/common/free-port.ts";
+import { testsWith } from "../support/common/needs.ts";
 import { expectProblem, problemsOf } from "../support/relay/doctor.ts";
 import { Authority, pemOf } from "../support/relay/pki.ts";
 import { runRelay, startRelayProcess } from "../support/relay/relay-process.ts";
@@ -12,12 +13,15 @@ import { tlsArgs } from "../support/relay/relay-with-tls.ts";
 import { publishKey } from "../support/upstream/published-key.ts";
 import { body, startUpstream, type Upstream } from "../support/upstream/upstream.ts";
 
+const { afterAll, beforeAll, describe, test } = testsWith("openssl");
+
 const GOOD_KEY = "secret-of-the-doctor-1";
 let upstream: Upstream;
 let folder: string;
-const pki = new Authority();
+let pki: Authority;
 
 beforeAll(async () => {
+  pki = new Authority();
   folder = mkdtempSync(join(tmpdir(), "sfp-doctor-"));
   upstream = await startUpstream();
   publishKey(upstream, GOOD_KEY);

@@ -1,7 +1,8 @@
-import { describe, expect, test } from "bun:test";
+import { expect } from "bun:test";
 import { createServer } from "node:net";
 import { GrpcClient } from "../support/clients/grpc-client.ts";
 import { freePort } from "../support/common/free-port.ts";
+import { testsWith } from "../support/common/needs.ts";
 import { Authority } from "../support/relay/pki.ts";
 import {
   type RelayOptions,
@@ -12,6 +13,8 @@ import {
 import { ClientCertificates, startRelayWithTls, tlsArgs } from "../support/relay/relay-with-tls.ts";
 import { publishKey } from "../support/upstream/published-key.ts";
 import { startUpstream, status } from "../support/upstream/upstream.ts";
+
+const { describe, test } = testsWith("openssl");
 
 /** Returns the options for the ports that a relay picked itself. */
 function portsOf(relay: RelayProcess, ...protocols: ("http" | "https" | "grpc" | "grpcs")[]): string[] {

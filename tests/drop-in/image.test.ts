@@ -1,10 +1,11 @@
-import { afterAll, beforeAll, describe, expect } from "bun:test";
+import { expect } from "bun:test";
 import { chmodSync, chownSync, copyFileSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { GrpcClient } from "../support/clients/grpc-client.ts";
 import { rawGet } from "../support/clients/raw-get.ts";
 import { freePort } from "../support/common/free-port.ts";
+import { testsWith } from "../support/common/needs.ts";
 import { BuiltImage } from "../support/deploy/built-image.ts";
 import { readFinalImage } from "../support/deploy/final-image.ts";
 import { ImageContainer, whyNoContainers } from "../support/deploy/image-container.ts";
@@ -12,6 +13,8 @@ import { testRows } from "../support/drop-in/row.ts";
 import { Authority } from "../support/relay/pki.ts";
 import { startRelayProcess } from "../support/relay/relay-process.ts";
 import { ENDING_ROWS, PROPERTY_ROWS, SERVING_ROWS, type ServingRow } from "./image.rows.ts";
+
+const { afterAll, beforeAll, describe } = testsWith("openssl");
 
 const image = readFinalImage();
 const whyNot = whyNoContainers();

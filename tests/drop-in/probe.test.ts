@@ -1,10 +1,13 @@
-import { afterAll, beforeAll, expect } from "bun:test";
+import { expect } from "bun:test";
 import { freePort } from "../support/common/free-port.ts";
+import { testsWith } from "../support/common/needs.ts";
 import { HealthServer } from "../support/deploy/health-server.ts";
 import { testRows } from "../support/drop-in/row.ts";
 import { runRelay, startRelayProcess } from "../support/relay/relay-process.ts";
 import { ClientCertificates, startRelayWithTls } from "../support/relay/relay-with-tls.ts";
 import { PROBE_ROWS, type ProbeRow } from "./probe.rows.ts";
+
+const { afterAll, beforeAll, describe } = testsWith("openssl");
 
 const stack = new AsyncDisposableStack();
 const ports = new Map<ProbeRow["server"], number>();
@@ -31,15 +34,17 @@ beforeAll(async () => {
 
 afterAll(() => stack.disposeAsync());
 
-testRows(PROBE_ROWS, async ({ server, args, exits, prints }) => {
-  const files: Readonly<Record<string, string>> = {
-    "<port>": String(ports.get(server)),
-    "<ca>": pki.authority.caPath,
-    "<cert>": pki.good.certPath,
-    "<key>": pki.good.keyPath,
-    "<no-file>": "/nonexistent/ca.pem",
-  };
-  const given = args.map((arg) => arg.replace(/<[a-z-]+>/, (name) => files[name] ?? name));
-  const { exitCode, stderr } = await runRelay(given, {}, "grpc-health-probe");
-  expect([exitCode, stderr.trimEnd()]).toEqual([exits, expect.stringMatching(prints)]);
+describe("grpc-health-probe", () => {
+  testRows(PROBE_ROWS, async ({ server, args, exits, prints }) => {
+    const files: Readonly<Record<string, string>> = {
+      "<port>": String(ports.get(server)),
+      "<ca>": pki.authority.caPath,
+      "<cert>": pki.good.certPath,
+      "<key>": pki.good.keyPath,
+      "<no-file>": "/nonexistent/ca.pem",
+    };
+    const given = args.map((arg) => arg.replace(/<[a-z-]+>/, (name) => files[name] ?? name));
+    const { exitCode, stderr } = await runRelay(given, {}, "grpc-health-probe");
+    expect([exitCode, stderr.trimEnd()]).toEqual([exits, expect.stringMatching(prints)]);
+  });
 });

@@ -1,8 +1,8 @@
-import { afterAll, beforeAll, expect } from "bun:test";
+import { expect } from "bun:test";
 import { createHash } from "node:crypto";
 import { Redis } from "ioredis";
 import { type RawResponse, rawGet, textOf } from "../support/clients/raw-get.ts";
-import { describeWith } from "../support/common/needs.ts";
+import { describeWith, testsWith } from "../support/common/needs.ts";
 import { eventually } from "../support/common/wait.ts";
 import { store } from "../support/drop-in/redis-states.ts";
 import { testRows } from "../support/drop-in/row.ts";
@@ -15,6 +15,8 @@ import { FIRST_LCUT, forKey, publishKey, versionOf } from "../support/upstream/p
 import { startUpstream, status, type Upstream } from "../support/upstream/upstream.ts";
 import { READS, type ReadRow } from "./redis.rows.ts";
 import { TOGETHER, WRITES, type WriteRow } from "./redis-writes.rows.ts";
+
+const { afterAll, beforeAll } = testsWith("redis-server");
 
 const PROTO = { "accept-encoding": "statsig-br", "statsig-supports-proto": "true" };
 

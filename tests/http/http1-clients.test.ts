@@ -1,14 +1,16 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { expect } from "bun:test";
 import { connect } from "node:net";
 import { connect as connectTls } from "node:tls";
 import { curl } from "../support/clients/curl.ts";
 import { RawConnection } from "../support/clients/raw-connection.ts";
 import { rpcFrame } from "../support/clients/rpc-frames.ts";
-import { describeWith } from "../support/common/needs.ts";
+import { describeWith, testsWith } from "../support/common/needs.ts";
 import { eventually, within } from "../support/common/wait.ts";
 import { specPath, startTlsRelay, type TlsRelay } from "../support/relay/tls-relay.ts";
 import { specV2 } from "../support/upstream/payloads.ts";
 import { forKey, publishKey } from "../support/upstream/published-key.ts";
+
+const { afterAll, beforeAll, describe, test } = testsWith("openssl");
 
 const HOST = "Host: localhost\r\n";
 const STREAM = "/statsig_forward_proxy.StatsigForwardProxy/StreamConfigSpec";

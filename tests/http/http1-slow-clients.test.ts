@@ -1,9 +1,10 @@
-import { describe, expect, test } from "bun:test";
+import { expect } from "bun:test";
 import { connect } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { connect as connectTls } from "node:tls";
 import { RawConnection } from "../support/clients/raw-connection.ts";
 import { rpcFrame } from "../support/clients/rpc-frames.ts";
+import { testsWith } from "../support/common/needs.ts";
 import { padTo } from "../support/common/padding.ts";
 import { eventually } from "../support/common/wait.ts";
 import { startRelayProcess } from "../support/relay/relay-process.ts";
@@ -11,6 +12,8 @@ import { specPath, startTlsRelay, type TlsRelay } from "../support/relay/tls-rel
 import { specV2 } from "../support/upstream/payloads.ts";
 import { publishKey } from "../support/upstream/published-key.ts";
 import { startUpstream } from "../support/upstream/upstream.ts";
+
+const { describe, test } = testsWith("openssl");
 
 const KEY = "secret-slowly";
 const LCUT = 1_700_000_000_000;

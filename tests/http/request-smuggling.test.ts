@@ -1,7 +1,10 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { expect } from "bun:test";
 import { RawConnection } from "../support/clients/raw-connection.ts";
+import { testsWith } from "../support/common/needs.ts";
 import { specPath, startTlsRelay, type TlsRelay } from "../support/relay/tls-relay.ts";
 import { type PublishedKey, publishKey } from "../support/upstream/published-key.ts";
+
+const { afterAll, beforeAll, describe, test } = testsWith("openssl");
 
 let started: TlsRelay;
 beforeAll(async () => {

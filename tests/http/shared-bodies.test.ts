@@ -1,9 +1,12 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { expect } from "bun:test";
 import { BytesResponse, sliceBytes, toContent } from "../../src/http/response-content.ts";
 import { curl } from "../support/clients/curl.ts";
+import { testsWith } from "../support/common/needs.ts";
 import { padTo } from "../support/common/padding.ts";
 import { startTlsRelay, type TlsRelay } from "../support/relay/tls-relay.ts";
 import { specV2 } from "../support/upstream/payloads.ts";
+
+const { afterAll, beforeAll, describe, test } = testsWith("openssl", "curl");
 
 test("the body of a BytesResponse is passed on, and sliced, without a copy", async () => {
   const bytes = new Uint8Array(new SharedArrayBuffer(200_000));

@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, test } from "bun:test";
+import { expect } from "bun:test";
 import { once } from "node:events";
 import { connect } from "node:net";
 import { status as code } from "@grpc/grpc-js";
@@ -6,7 +6,7 @@ import { curl } from "../support/clients/curl.ts";
 import { EventStream, type EventStreamOptions } from "../support/clients/event-stream.ts";
 import { GrpcClient } from "../support/clients/grpc-client.ts";
 import { rawGet } from "../support/clients/raw-get.ts";
-import { describeWith } from "../support/common/needs.ts";
+import { describeWith, testsWith } from "../support/common/needs.ts";
 import { eventually } from "../support/common/wait.ts";
 import { startManagedRelay } from "../support/relay/managed-relay.ts";
 import { startRelayProcess } from "../support/relay/relay-process.ts";
@@ -14,6 +14,8 @@ import { startTlsRelay } from "../support/relay/tls-relay.ts";
 import { readMetrics, sumOf } from "../support/telemetry/metrics-page.ts";
 import { forKey, publishKey } from "../support/upstream/published-key.ts";
 import { startUpstream, status } from "../support/upstream/upstream.ts";
+
+const { afterEach, describe, test } = testsWith("openssl");
 
 const MAX_STREAMS = 4;
 const SDK_KEY = "secret-event-ends";

@@ -1,10 +1,13 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { expect } from "bun:test";
 import { EventStream, type EventStreamOptions } from "../support/clients/event-stream.ts";
 import { rawHttp } from "../support/clients/raw-http.ts";
+import { testsWith } from "../support/common/needs.ts";
 import { padTo } from "../support/common/padding.ts";
 import { startTlsRelay, type TlsRelay } from "../support/relay/tls-relay.ts";
 import { specV2 } from "../support/upstream/payloads.ts";
 import { FIRST_LCUT, type PublishedKey, publishKey } from "../support/upstream/published-key.ts";
+
+const { afterAll, beforeAll, describe, test } = testsWith("openssl");
 
 let shared: TlsRelay;
 beforeAll(async () => {

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { expect } from "bun:test";
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { gzipSync } from "node:zlib";
@@ -7,10 +7,13 @@ import { STREAM_CONFIG_SPEC } from "../support/clients/raw-grpc-client.ts";
 import { allFrames, FrameQueue, rpcFrame } from "../support/clients/rpc-frames.ts";
 import { decodeFields, encodeRequest } from "../support/clients/spec-messages.ts";
 import { StreamConnection } from "../support/clients/stream-connection.ts";
+import { testsWith } from "../support/common/needs.ts";
 import { padTo } from "../support/common/padding.ts";
 import { startTlsRelay, type TlsRelay } from "../support/relay/tls-relay.ts";
 import { specV2 } from "../support/upstream/payloads.ts";
 import { FIRST_LCUT, forKey, publishKey } from "../support/upstream/published-key.ts";
+
+const { afterAll, beforeAll, describe, test } = testsWith("openssl");
 
 const NO_UPDATE = '{"has_updates":false}';
 const END_OF_STREAM = 2;

@@ -1,9 +1,10 @@
 import { afterAll, afterEach, describe, expect, test } from "bun:test";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fetchRuntime } from "../../scripts/binary/runtimes.ts";
 import { RUNTIME_VERSION, TARGETS } from "../../scripts/binary/targets.ts";
+import { NpmRegistry } from "../support/repo/npm-registry.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "sfp-runtimes-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -26,47 +27,43 @@ function newHome(registry: string): string {
   return home;
 }
 
-/** Starts an npm registry with one package that contains one file. */
-function startRegistry(name: string, content: string) {
-  const source = mkdtempSync(join(folder, "source-"));
-  mkdirSync(join(source, "package", "bin"), { recursive: true });
-  writeFileSync(join(source, "package", "bin", "bun"), content);
-  writeFileSync(join(source, "package", "package.json"), JSON.stringify({ name, version: RUNTIME_VERSION }));
-  Bun.spawnSync(["tar", "-czf", "package.tgz", "package"], { cwd: source });
-  const tarball = Bun.file(join(source, "package.tgz"));
-  return Bun.serve({
-    port: 0,
-    hostname: "127.0.0.1",
-    fetch: async (request) => {
-      if (request.url.endsWith(".tgz")) return new Response(tarball);
-      const integrity = await hashTarball(await tarball.bytes());
-      const dist = { tarball: `${new URL(request.url).origin}/package.tgz`, integrity };
-      const versions = { [RUNTIME_VERSION]: { name, version: RUNTIME_VERSION, dist } };
-      return Response.json({ name, "dist-tags": { latest: RUNTIME_VERSION }, versions });
+/** Starts a registry with one package whose executable has this content, or is a link to that file. */
+const startRegistry = (name: string, executable: { content: string } | { link: string }) =>
+  new NpmRegistry([
+    {
+      manifest: { name, version: RUNTIME_VERSION },
+      ...("link" in executable
+        ? { links: { "bin/bun": executable.link } }
+        : { files: { "bin/bun": executable.content } }),
     },
-  });
-}
-
-async function hashTarball(bytes: Uint8Array): Promise<string> {
-  return `sha512-${new Bun.CryptoHasher("sha512").update(bytes).digest("base64")}`;
-}
+  ]);
 
 describe("the Bun executable of another platform", () => {
   const target = TARGETS["linux-arm64"];
 
   test("is fetched from the registry if its hash is the pinned one, and then reused", async () => {
-    using server = startRegistry(target.runtime, "an executable");
-    const home = newHome(server.url.href);
-    const integrity = await hashTarball(await (await fetch(`${server.url.href}a.tgz`)).bytes());
+    await using server = startRegistry(target.runtime, { content: "an executable" });
+    const home = newHome(server.url);
+    const integrity = server.integrityOf(target.runtime);
     const path = await fetchRuntime({ ...target, integrity }, home);
     expect(await Bun.file(path).text()).toBe("an executable");
-    await server.stop(true);
+    await server[Symbol.asyncDispose]();
     expect(await fetchRuntime({ ...target, integrity }, home)).toBe(path);
   });
 
+  test("takes no space of its own if it is the one that runs the script", async () => {
+    await using server = startRegistry(target.runtime, { link: process.execPath });
+    const home = newHome(server.url);
+    const path = await fetchRuntime({ ...target, integrity: server.integrityOf(target.runtime) }, home);
+    const [own, shared] = [statSync(process.execPath), statSync(path)];
+    // On another file system it is a copy.
+    if (own.dev === shared.dev) expect(shared.ino).toBe(own.ino);
+    expect(shared.size).toBe(own.size);
+  }, 60_000);
+
   test("is rejected if the hash differs, and no file remains", async () => {
-    using server = startRegistry(target.runtime, "something else");
-    const home = newHome(server.url.href);
+    await using server = startRegistry(target.runtime, { content: "something else" });
+    const home = newHome(server.url);
     const refused = fetchRuntime(target, home);
     expect(refused).rejects.toThrow(
       /^@oven\/bun-linux-aarch64@\S+ from the npm registry is sha512-\S+ \(expected sha512-\S+ by scripts/,

@@ -26,7 +26,11 @@ function formatLock(entries: Readonly<Record<string, Entry>>): string {
   return `{ "lockfileVersion": 2, "packages": {\n${lines.join("\n")}\n}, }`;
 }
 
-const manifest = { dependencies: { a: "1.0.0" }, devDependencies: { "@s/b": "1.0.0" } };
+const manifest = {
+  dependencies: { a: "1.0.0" },
+  devDependencies: { "@s/b": "1.0.0" },
+  optionalDependencies: { f: "1.0.0" },
+};
 const lock = {
   a: { needs: ["c"], optional: ["a-linux", "a-not-locked"] },
   "a/c": { needs: ["d"] },
@@ -35,8 +39,9 @@ const lock = {
   c: { needs: ["e"] },
   d: { needs: ["a"] },
   e: {},
+  f: {},
 };
-const document = "| package | brings |\n|---|---|\n| `a` | `c`, `d` |\n| `@s/b` | |\n";
+const document = "| package | brings |\n|---|---|\n| `a` | `c`, `d` |\n| `@s/b` | |\n| `f` | |\n";
 
 test("packages that are locked by hash and described have no problems", () => {
   expect(findDependencyProblems(manifest, formatLock(lock), document)).toEqual([]);
@@ -71,6 +76,6 @@ test("a row that lists too few or too many packages is named", () => {
 });
 
 test("packages that share a row are described together", () => {
-  const shared = "| package | brings |\n|---|---|\n| `a`, `@s/b` | `c`, `d` |\n";
+  const shared = "| package | brings |\n|---|---|\n| `a`, `@s/b`, `f` | `c`, `d` |\n";
   expect(findDependencyProblems(manifest, formatLock(lock), shared)).toEqual([]);
 });

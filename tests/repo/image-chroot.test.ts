@@ -1,10 +1,11 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { expect } from "bun:test";
 import { chownSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { rawGet, textOf } from "../support/clients/raw-get.ts";
 import { freePort } from "../support/common/free-port.ts";
+import { testsWith } from "../support/common/needs.ts";
 import { eventually } from "../support/common/wait.ts";
 import { BuiltImage } from "../support/deploy/built-image.ts";
 import { readFinalImage } from "../support/deploy/final-image.ts";
@@ -13,6 +14,8 @@ import { CA_BUNDLE } from "../support/deploy/image-root.ts";
 import { Authority, pemOf } from "../support/relay/pki.ts";
 import { publishKey } from "../support/upstream/published-key.ts";
 import { startUpstream, status, type Upstream } from "../support/upstream/upstream.ts";
+
+const { afterAll, beforeAll, describe, test } = testsWith("openssl");
 
 const image = readFinalImage();
 const whyNot = whyNoContainers();

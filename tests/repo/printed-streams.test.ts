@@ -21,10 +21,12 @@ function curlCommands(page: string): string[] {
   return blocks.filter((block) => block.includes(ADDRESS) && block.includes(SDK_KEY)).flatMap(splitCommands);
 }
 
-/** Lines of curl alone are commands of their own; a block that prepares something is one command. */
+/** Lines of single programs are commands of their own; a block that prepares something is one command. */
 function splitCommands(block: string): string[] {
   const lines = block.replaceAll("\\\n", " ").trim().split("\n");
-  const isList = lines.every((line) => /^(curl|grpcurl) /.test(line) || line === "" || line.startsWith("#"));
+  const isList = lines.every(
+    (line) => /^(curl|grpcurl|node) /.test(line) || line === "" || line.startsWith("#"),
+  );
   return isList ? lines.filter((line) => line.startsWith("curl ")) : [block];
 }
 

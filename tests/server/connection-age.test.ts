@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { expect } from "bun:test";
 import { readFileSync } from "node:fs";
 import { status as code, credentials } from "@grpc/grpc-js";
 import { GrpcClient } from "../support/clients/grpc-client.ts";
@@ -6,6 +6,7 @@ import { ACK, END_STREAM, FRAME, frame } from "../support/clients/http2-frames.t
 import { RawGrpcClient, STREAM_CONFIG_SPEC } from "../support/clients/raw-grpc-client.ts";
 import { RawHttp2 } from "../support/clients/raw-http2.ts";
 import { encodeRequest } from "../support/clients/spec-messages.ts";
+import { testsWith } from "../support/common/needs.ts";
 import { padTo } from "../support/common/padding.ts";
 import { TcpValve } from "../support/common/tcp-valve.ts";
 import { eventually } from "../support/common/wait.ts";
@@ -15,6 +16,8 @@ import { startTlsRelay, type TlsRelay } from "../support/relay/tls-relay.ts";
 import { specV2 } from "../support/upstream/payloads.ts";
 import { forKey, publishKey } from "../support/upstream/published-key.ts";
 import { startUpstream, type Upstream } from "../support/upstream/upstream.ts";
+
+const { afterAll, beforeAll, describe, test } = testsWith("openssl");
 
 const AGE_S = 2;
 /** Connections end within 10 % of the age. */

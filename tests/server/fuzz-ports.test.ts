@@ -1,12 +1,15 @@
-import { expect, test } from "bun:test";
+import { expect } from "bun:test";
 import { once } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
 import { FUZZ_INPUTS, type FuzzInput, tlsRecords } from "../support/clients/fuzz-input.ts";
 import { GrpcClient } from "../support/clients/grpc-client.ts";
 import { type Alpn, connectTo } from "../support/clients/raw-connection.ts";
+import { testsWith } from "../support/common/needs.ts";
 import { Random } from "../support/common/random.ts";
 import { eventually } from "../support/common/wait.ts";
 import { startTlsRelay, type TlsRelay } from "../support/relay/tls-relay.ts";
+
+const { test } = testsWith("openssl");
 
 /** Runs for an hour with `SFP_FUZZ_SECONDS=3600`. */
 const SECONDS = Number(process.env["SFP_FUZZ_SECONDS"] ?? 30);

@@ -1,11 +1,14 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { expect } from "bun:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Attacker } from "../support/clients/attacker.ts";
 import type { AttackName } from "../support/clients/attacks.ts";
 import { GrpcClient } from "../support/clients/grpc-client.ts";
+import { testsWith } from "../support/common/needs.ts";
 import { eventually } from "../support/common/wait.ts";
 import { type Protocol, startTlsRelay, type TlsRelay } from "../support/relay/tls-relay.ts";
 import { publishKey } from "../support/upstream/published-key.ts";
+
+const { afterAll, beforeAll, describe, test } = testsWith("openssl");
 
 const DURATION_MS = 2_500;
 const FRAMES_PER_S = 2_000;

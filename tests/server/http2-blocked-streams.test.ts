@@ -1,12 +1,15 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { expect } from "bun:test";
 import { FRAME, frame, uint32 } from "../support/clients/http2-frames.ts";
 import { encodeRequest } from "../support/clients/spec-messages.ts";
 import { StreamConnection } from "../support/clients/stream-connection.ts";
+import { testsWith } from "../support/common/needs.ts";
 import { padTo } from "../support/common/padding.ts";
 import { eventually } from "../support/common/wait.ts";
 import { startTlsRelay, type TlsRelay } from "../support/relay/tls-relay.ts";
 import { specV2 } from "../support/upstream/payloads.ts";
 import { FIRST_LCUT } from "../support/upstream/published-key.ts";
+
+const { afterAll, beforeAll, describe, test } = testsWith("openssl");
 
 const KEY = "secret-blocked";
 const BYTES = 500_000;

@@ -1,11 +1,14 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { expect } from "bun:test";
 import { Client, credentials } from "@grpc/grpc-js";
 import { FRAME, frame } from "../support/clients/http2-frames.ts";
 import { STREAM_CONFIG_SPEC } from "../support/clients/raw-grpc-client.ts";
 import { RawHttp2 } from "../support/clients/raw-http2.ts";
 import { encodeRequest } from "../support/clients/spec-messages.ts";
+import { testsWith } from "../support/common/needs.ts";
 import { eventually } from "../support/common/wait.ts";
 import { startTlsRelay, type TlsRelay } from "../support/relay/tls-relay.ts";
+
+const { afterAll, beforeAll, describe, test } = testsWith("openssl");
 
 /** More than a client sends in five minutes, one per 10 s. */
 const PINGS = 40;

@@ -1,10 +1,13 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { expect } from "bun:test";
 import { END_HEADERS, FRAME, frame, requestHeaders } from "../support/clients/http2-frames.ts";
 import { RawConnection } from "../support/clients/raw-connection.ts";
 import { RawHttp2 } from "../support/clients/raw-http2.ts";
+import { testsWith } from "../support/common/needs.ts";
 import { eventually } from "../support/common/wait.ts";
 import { specPath, startTlsRelay, type TlsRelay } from "../support/relay/tls-relay.ts";
 import { publishKey } from "../support/upstream/published-key.ts";
+
+const { afterAll, beforeAll, describe, test } = testsWith("openssl");
 
 const EVENTS = { "statsig-api-key": "secret-held", "content-type": "application/json" };
 const MB = 1024 * 1024;

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { expect } from "bun:test";
 import {
   ENHANCE_YOUR_CALM,
   FRAME,
@@ -8,8 +8,11 @@ import {
 } from "../support/clients/http2-frames.ts";
 import { RawConnection } from "../support/clients/raw-connection.ts";
 import { cancelStreams, RawHttp2 } from "../support/clients/raw-http2.ts";
+import { testsWith } from "../support/common/needs.ts";
 import { eventually } from "../support/common/wait.ts";
 import { type Protocol, startTlsRelay, type TlsRelay } from "../support/relay/tls-relay.ts";
+
+const { afterAll, beforeAll, describe, test } = testsWith("openssl");
 
 const CONNECTIONS = 40;
 

@@ -1,8 +1,11 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { expect } from "bun:test";
 import { RawConnection } from "../support/clients/raw-connection.ts";
+import { testsWith } from "../support/common/needs.ts";
 import { eventually } from "../support/common/wait.ts";
 import { specPath, startTlsRelay, type TlsRelay } from "../support/relay/tls-relay.ts";
 import { publishKey } from "../support/upstream/published-key.ts";
+
+const { afterAll, beforeAll, describe, test } = testsWith("openssl");
 
 const HOST = "Host: localhost\r\n";
 const CLOSE = "Connection: close\r\n";

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { expect } from "bun:test";
 import { readFileSync } from "node:fs";
 import { type ChannelCredentials, credentials } from "@grpc/grpc-js";
 import { GrpcClient } from "../support/clients/grpc-client.ts";
@@ -13,13 +13,15 @@ import {
 import { LoadBalancer, RELAY_NAME } from "../support/clients/load-balancers.ts";
 import { STREAM_CONFIG_SPEC } from "../support/clients/raw-grpc-client.ts";
 import { RawHttp2 } from "../support/clients/raw-http2.ts";
-import { describeWith } from "../support/common/needs.ts";
+import { describeWith, testsWith } from "../support/common/needs.ts";
 import { eventually } from "../support/common/wait.ts";
 import { Authority } from "../support/relay/pki.ts";
 import { startRelayWithTls } from "../support/relay/relay-with-tls.ts";
 import { startTlsRelay, type TlsRelay } from "../support/relay/tls-relay.ts";
 import { publishKey } from "../support/upstream/published-key.ts";
 import { startUpstream } from "../support/upstream/upstream.ts";
+
+const { afterAll, beforeAll, describe, test } = testsWith("openssl");
 
 const LONG_STREAMS = 30;
 /** 20 a second for 3 minutes, sent faster than that: a limit per minute counts all of them. */

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { expect } from "bun:test";
 import { Attacker } from "../support/clients/attacker.ts";
 import {
   END_HEADERS,
@@ -10,8 +10,11 @@ import {
   requestHeaders,
 } from "../support/clients/http2-frames.ts";
 import { cancelStreams, RawHttp2 } from "../support/clients/raw-http2.ts";
+import { testsWith } from "../support/common/needs.ts";
 import { eventually } from "../support/common/wait.ts";
 import { startTlsRelay, type TlsRelay } from "../support/relay/tls-relay.ts";
+
+const { afterAll, beforeAll, describe, test } = testsWith("openssl");
 
 const LIMIT = "http2-max-resets-per-min";
 

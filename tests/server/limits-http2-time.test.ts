@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { expect } from "bun:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import {
   END_HEADERS,
@@ -10,8 +10,11 @@ import {
 } from "../support/clients/http2-frames.ts";
 import { RawConnection } from "../support/clients/raw-connection.ts";
 import { RawHttp2 } from "../support/clients/raw-http2.ts";
+import { testsWith } from "../support/common/needs.ts";
 import { eventually } from "../support/common/wait.ts";
 import { startTlsRelay, type TlsRelay } from "../support/relay/tls-relay.ts";
+
+const { afterAll, beforeAll, describe, test } = testsWith("openssl");
 
 const TIMER_SLACK_MS = 1_500;
 

@@ -1,12 +1,14 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { expect } from "bun:test";
 import { tableUseOf } from "../support/clients/hpack-references.ts";
 import { END_HEADERS, END_STREAM, FRAME, frame, requestHeaders } from "../support/clients/http2-frames.ts";
 import { GET_CONFIG_SPEC } from "../support/clients/raw-grpc-client.ts";
 import { RawHttp2 } from "../support/clients/raw-http2.ts";
 import { rpcFrame } from "../support/clients/rpc-frames.ts";
 import { encodeRequest } from "../support/clients/spec-messages.ts";
-import { describeWith } from "../support/common/needs.ts";
+import { describeWith, testsWith } from "../support/common/needs.ts";
 import { startTlsRelay, type TlsRelay } from "../support/relay/tls-relay.ts";
+
+const { afterAll, beforeAll, describe, test } = testsWith("openssl");
 
 const NO_TABLE = Buffer.from([0, 1, 0, 0, 0, 0]);
 /** HPACK: dynamic table size updates, to 0 and back to 4096. */

@@ -1,10 +1,13 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { expect } from "bun:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { LIMITS } from "../../src/config/groups/limits.ts";
 import { END_HEADERS, END_STREAM, FRAME, frame, requestHeaders } from "../support/clients/http2-frames.ts";
 import { RawConnection } from "../support/clients/raw-connection.ts";
 import { RawHttp2 } from "../support/clients/raw-http2.ts";
+import { testsWith } from "../support/common/needs.ts";
 import { startTlsRelay, type TlsRelay } from "../support/relay/tls-relay.ts";
+
+const { afterAll, beforeAll, describe, test } = testsWith("openssl");
 
 /** The default keep-alive time of nginx and of AWS ALB for idle connections. */
 const BALANCERS_KEEP_S = 60;

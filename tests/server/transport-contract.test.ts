@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { expect } from "bun:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { gzipSync } from "node:zlib";
 import {
@@ -9,10 +9,13 @@ import {
   type SentBody,
 } from "../support/clients/node-client.ts";
 import { RawConnection } from "../support/clients/raw-connection.ts";
+import { testsWith } from "../support/common/needs.ts";
 import { eventually, within } from "../support/common/wait.ts";
 import { type Protocol, specPath, startTlsRelay, type TlsRelay } from "../support/relay/tls-relay.ts";
 import { specV2 } from "../support/upstream/payloads.ts";
 import { publishKey } from "../support/upstream/published-key.ts";
+
+const { afterAll, beforeAll, describe, test } = testsWith("openssl");
 
 /** What every transport must do in the same way, tested with Node's clients or with hand-written bytes. */
 

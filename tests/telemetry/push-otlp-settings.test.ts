@@ -1,9 +1,12 @@
-import { describe, expect, test } from "bun:test";
+import { expect } from "bun:test";
 import { readFileSync } from "node:fs";
+import { testsWith } from "../support/common/needs.ts";
 import { eventually } from "../support/common/wait.ts";
 import { Authority, pemOf } from "../support/relay/pki.ts";
 import { runRelay } from "../support/relay/relay-process.ts";
 import { PROTOCOLS, startOtlpReceiver, startOtlpRelay } from "../support/telemetry/otlp-relay.ts";
+
+const { describe, test } = testsWith("openssl");
 
 const REFUSED: readonly (readonly [option: string, env: Readonly<Record<string, string>>, words: string])[] =
   [

@@ -2,6 +2,12 @@ import { createServer, type IncomingMessage, request, type ServerResponse } from
 import { type AddressInfo, connect, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 
+export interface ProxyOptions {
+  readonly refusesTunnels?: boolean;
+  /** Opens tunnels to loopback, whatever the host: a host that does not exist is reached through this proxy alone. */
+  readonly isLoopbackOnly?: boolean;
+}
+
 /** A proxy for HTTP_PROXY and HTTPS_PROXY: forwards http:// requests, and opens a tunnel for CONNECT. */
 export class OutboundProxy implements AsyncDisposable {
   /** `GET http://host/path` and `CONNECT host:port`, in order. */
@@ -9,17 +15,19 @@ export class OutboundProxy implements AsyncDisposable {
   readonly #server = createServer((incoming, outgoing) => this.#forward(incoming, outgoing));
   readonly #sockets = new Set<Duplex>();
   readonly #refusesTunnels: boolean;
+  readonly #isLoopbackOnly: boolean;
 
-  private constructor(refusesTunnels: boolean) {
+  private constructor({ refusesTunnels = false, isLoopbackOnly = false }: ProxyOptions) {
     this.#refusesTunnels = refusesTunnels;
+    this.#isLoopbackOnly = isLoopbackOnly;
     this.#server.on("connection", (socket: Socket) => this.#sockets.add(socket));
     this.#server.on("connect", (incoming: IncomingMessage, client: Socket, first: Buffer) => {
       this.#tunnel(incoming, client, first);
     });
   }
 
-  static async start({ refusesTunnels = false } = {}): Promise<OutboundProxy> {
-    const proxy = new OutboundProxy(refusesTunnels);
+  static async start(options: ProxyOptions = {}): Promise<OutboundProxy> {
+    const proxy = new OutboundProxy(options);
     await new Promise<void>((resolve) => proxy.#server.listen(0, "127.0.0.1", resolve));
     return proxy;
   }
@@ -52,7 +60,8 @@ export class OutboundProxy implements AsyncDisposable {
       return;
     }
     const { hostname, port } = new URL(`http://${url}`);
-    const upstream = connect(Number(port), hostname, () => {
+    const host = this.#isLoopbackOnly ? "127.0.0.1" : hostname;
+    const upstream = connect(Number(port), host, () => {
       client.write("HTTP/1.1 200 Connection Established\r\n\r\n");
       upstream.write(first);
       upstream.pipe(client).pipe(upstream);
