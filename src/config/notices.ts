@@ -5,7 +5,7 @@ import { findUnknownVariables, type ReplacedValue } from "./environment.ts";
 import { TLS } from "./groups/tls.ts";
 import { type OptionSpec, parseInteger } from "./option.ts";
 import { findSetting, SETTINGS } from "./options.ts";
-import { type Environment, type GivenConfig, Settings } from "./settings.ts";
+import { displayUrl, type Environment, type GivenConfig, Settings } from "./settings.ts";
 import { VARIABLES } from "./variables.ts";
 
 interface NoticeOptions {
@@ -26,6 +26,7 @@ export function logNotices(options: NoticeOptions, replaced: readonly ReplacedVa
     logger.log("info", "setting has no effect", { setting, reason });
   }
   logConnectionNotices(options);
+  logOffline(config, logger);
   const open = config.listeners.filter(({ protocol }) => protocol === "http" || protocol === "grpc");
   const isChosen = new Settings(findSetting(options.given, env)).isGiven(TLS.enforceTls);
   if (config.tls !== undefined && open.length > 0 && !isChosen) {
@@ -43,6 +44,12 @@ function logConnectionNotices({ config, logger }: NoticeOptions): void {
   if (connection.entra !== undefined && connection.tls === undefined) {
     logger.log("warn", "access tokens for Redis are sent without TLS");
   }
+}
+
+function logOffline({ bootstrap, events }: Config, logger: NoticeOptions["logger"]): void {
+  if (!bootstrap.offline) return;
+  const target = events.areDropped ? "dropped" : displayUrl(events.upstreamUrl);
+  logger.log("info", "offline, no request is sent to Statsig", { log_events: target });
 }
 
 /** Logs the values that are out of the range of this relay and would have been taken by the original proxy. */

@@ -17,6 +17,8 @@ interface GaugeParts {
   readonly specs: RunningSpecs;
   readonly events: RunningEvents;
   readonly serving: RunningServing;
+  /** Whether nothing ever confirms what is served. */
+  readonly isOffline: boolean;
   /** How often ConfigSpecCurrentLcut is read. Undefined turns it off. */
   readonly currentLcutIntervalMs: number | undefined;
 }
@@ -76,7 +78,7 @@ function registerQueueGauges(registry: MetricRegistry, { events }: GaugeParts): 
   registry.gauge("LogEventQueueFilled", () => [[tags(), events.filled]]);
 }
 
-function registerFeedGauges(registry: MetricRegistry, { specs, clock }: GaugeParts): void {
+function registerFeedGauges(registry: MetricRegistry, { specs, clock, isOffline }: GaugeParts): void {
   const eachFeed = (read: (held: HeldFeed) => number) => () =>
     [...specs.store.held()].map(
       (held) => [{ ...toTags(held.feed), format: held.feed.format }, read(held)] as const,
@@ -89,6 +91,7 @@ function registerFeedGauges(registry: MetricRegistry, { specs, clock }: GaugePar
     "ConfigSpecBytes",
     eachFeed(({ snapshot }) => snapshot.bytes.length),
   );
+  if (isOffline) return;
   const receivedAt = new WeakMap<Snapshot, number>();
   specs.store.listen({ published: ({ snapshot }) => receivedAt.set(snapshot, clock.elapsed()) });
   // A version from a backup that upstream has not confirmed is at least this old.

@@ -4,6 +4,8 @@ import { ManifestRecovery, ManifestWriter } from "../id-lists/backup.ts";
 import type { EmitIdListEvent } from "../id-lists/events.ts";
 import { ListFileStore, type ListFileStoreStatus } from "../id-lists/file-store.ts";
 import { ListFolder } from "../id-lists/folder.ts";
+import type { ManifestSource } from "../id-lists/manifest.ts";
+import { OfflineFiles, OfflineManifests } from "../id-lists/offline.ts";
 import { OnDemandFiles } from "../id-lists/on-demand.ts";
 import { PreloadedLists, type UnknownLists } from "../id-lists/preload.ts";
 import { ProxiedLists } from "../id-lists/proxied-lists.ts";
@@ -58,7 +60,6 @@ export function startIdLists(config: Config, parts: IdListParts): RunningIdLists
   const { emit } = parts.telemetry.idLists;
   const running = new AsyncDisposableStack();
   const { maxKeys, maxRequestsInFlight: maxInFlight, pollIntervalMs: specIntervalMs } = config;
-  const { upstreamUrl: baseUrl, upstreamProxied } = config;
   const { gate } = access;
   const store = new ManifestStore({ maxKeys, allows: (sdkKey) => gate.allows(sdkKey) });
   access.admission.knownBy((sdkKey) => store.peek(sdkKey) !== undefined);
@@ -68,21 +69,17 @@ export function startIdLists(config: Config, parts: IdListParts): RunningIdLists
   const opened = config.idLists.proxied ? openFiles(config, parts) : undefined;
   const files = running.use(opened?.files);
   const proxied = files && new ProxiedLists(files, store);
-  const onDemand = config.idLists.proxied ? undefined : startOnDemand(config, { ...parts, store, running });
+  const { offline } = config.bootstrap;
+  const onDemand =
+    config.idLists.proxied || offline ? undefined : startOnDemand(config, { ...parts, store, running });
   const stopping = new AbortController();
   running.defer(() => stopping.abort(new Error("the relay is shutting down")));
-  const endpoint = new UpstreamEndpoint({
-    baseUrl,
-    proxied: upstreamProxied,
-    relayVersion: VERSION,
-    limits: config.upstream.timeouts,
-    reusesConnections: config.upstream.reusesConnections,
-    carries: tracing.headers,
-  });
-  const writer = backup && running.use(startManifestWriter(backup, { clock, emit, store }));
+  const writer =
+    backup && !offline ? running.use(startManifestWriter(backup, { clock, emit, store })) : undefined;
   const refresher = tracing.manifests(
     new ManifestRefresher({
-      source: tracing.manifestSource(new StatsigIdLists(endpoint, clock)),
+      source: tracing.manifestSource(openSource(config, parts, files)),
+      sourceName: offline ? "offline" : "upstream",
       store,
       emit,
       maxInFlight,
@@ -125,6 +122,21 @@ export function startIdLists(config: Config, parts: IdListParts): RunningIdLists
     },
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   };
+}
+
+/** `files`: undefined if the relay serves no files. */
+function openSource(
+  { bootstrap, upstreamUrl: baseUrl, upstreamProxied: proxied, upstream }: Config,
+  { backup, clock, tracing }: IdListParts,
+  files: ListFileStore | undefined,
+): ManifestSource {
+  if (bootstrap.offline) return new OfflineManifests(files && backup?.manifests);
+  const { timeouts: limits, reusesConnections } = upstream;
+  const carries = tracing.headers;
+  const endpoint = new UpstreamEndpoint({
+    ...{ baseUrl, proxied, relayVersion: VERSION, limits, reusesConnections, carries },
+  });
+  return new StatsigIdLists(endpoint, clock);
 }
 
 function findFiles(proxied?: ProxiedLists, onDemand?: OnDemandFiles): IdListSettings["files"] {
@@ -175,11 +187,10 @@ function openFiles(config: Config, { clock, supervisor, telemetry }: IdListParts
   try {
     using opening = new DisposableStack();
     const folder = opening.use(ListFolder.claim(config.local.path));
-    const source = new IdListFiles(clock, {
-      relayVersion: VERSION,
-      limits: config.upstream.timeouts,
-      baseUrl,
-    });
+    const { timeouts: limits } = config.upstream;
+    const source = config.bootstrap.offline
+      ? new OfflineFiles()
+      : new IdListFiles(clock, { relayVersion: VERSION, limits, baseUrl });
     const files = new ListFileStore({ folder, source, clock, supervisor, emit, maxBytes, maxDownloads });
     opening.move();
     return { files, folderUnusable: undefined };

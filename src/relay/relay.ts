@@ -11,14 +11,16 @@ import type { Logger } from "../telemetry/logging/logger.ts";
 import type { ServiceManager, ServiceManagerPorts } from "../telemetry/systemd.ts";
 import { startAccess } from "./access.ts";
 import { openBackup } from "./backup.ts";
+import { openBootstrap } from "./bootstrap.ts";
 import { registerGauges } from "./gauges.ts";
 import { startIdLists } from "./id-lists.ts";
 import { Health, ShutdownGrace } from "./lifecycle.ts";
 import type { ListenerAddress } from "./listening.ts";
 import { startEvents } from "./log-events.ts";
 import { startManagement } from "./management.ts";
+import { startOfflineSpecs } from "./offline-specs.ts";
 import { startServing } from "./serving.ts";
-import { startSpecs } from "./specs.ts";
+import { type RunningSpecs, startSpecs } from "./specs.ts";
 import { startStatus } from "./status.ts";
 import { type RunningTelemetry, startTelemetry, startTracing } from "./telemetry.ts";
 import { WarmUp } from "./warm-up.ts";
@@ -68,7 +70,8 @@ export async function startRelay(
   const backup = starting.use(openBackup(config, { ...parts, allowList: access.allowList }));
   let { pollSpacingMs } = config.upstream;
   const spacing = new Spacing(clock, () => pollSpacingMs);
-  const specs = starting.use(startSpecs(config, { ...parts, backup, access, tracing, spacing }));
+  const specParts = { ...parts, backup, access, tracing, spacing };
+  const specs = starting.use(await startSpecsOrOffline(config, specParts, starting));
   const idLists = starting.use(startIdLists(config, { ...parts, backup, access, tracing, spacing }));
   const events = starting.use(await startEvents(config, { ...parts, access, tracing }));
 
@@ -81,7 +84,14 @@ export async function startRelay(
   if (warmUp) health.require(() => warmUp.notReady());
 
   const { currentLcutIntervalMs } = config.monitoring;
-  registerGauges(registry, { clock, health, currentLcutIntervalMs, serving, ...served });
+  registerGauges(registry, {
+    clock,
+    health,
+    currentLcutIntervalMs,
+    isOffline: config.bootstrap.offline,
+    serving,
+    ...served,
+  });
   const status = startStatus(config, { clock, health, telemetry, backup, serving, ...served });
   const management = starting.use(startManagement(config, { ...parts, health, status, operatorRoutes: [] }));
   health.become("serving");
@@ -124,6 +134,18 @@ export async function startRelay(
       await exporting.disposeAsync();
     },
   };
+}
+
+/** `starting` is what the files are disposed of with. */
+async function startSpecsOrOffline(
+  config: Config,
+  parts: Omit<Parameters<typeof startSpecs>[1], "bootstrap">,
+  starting: AsyncDisposableStack,
+): Promise<RunningSpecs> {
+  const bootstrap = starting.use(await openBootstrap(config, parts));
+  return config.bootstrap.offline && bootstrap !== undefined
+    ? startOfflineSpecs(config, { ...parts, bootstrap })
+    : startSpecs(config, { ...parts, bootstrap });
 }
 
 interface TlsParts {
