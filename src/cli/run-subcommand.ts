@@ -35,6 +35,15 @@ export async function runSubcommand(
       };
       return await runDemo((added, announce) => serve(demo, { ...env, ...added }, announce));
     }
+    case "offline": {
+      const settings = await withConfigFile(given, env);
+      const values = new Map([...settings.values, ["offline", "true"]]);
+      return await serve({ ...settings, values }, env, () => {});
+    }
+    case "dump": {
+      const { runDump } = await import("../dump/dump.ts");
+      return (await runDump(given, env, print)) ? 0 : 1;
+    }
     case "healthcheck": {
       const { checkHealth } = await import("../doctor/healthcheck.ts");
       const { isReady, text } = await checkHealth(given, env);

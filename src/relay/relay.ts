@@ -12,6 +12,7 @@ import type { ServiceManager, ServiceManagerPorts } from "../telemetry/systemd.t
 import { startAccess } from "./access.ts";
 import { openBackup } from "./backup.ts";
 import { openBootstrap } from "./bootstrap.ts";
+import { createDumpRoutes } from "./dump.ts";
 import { registerGauges } from "./gauges.ts";
 import { startIdLists } from "./id-lists.ts";
 import { Health, ShutdownGrace } from "./lifecycle.ts";
@@ -70,9 +71,9 @@ export async function startRelay(
   const backup = starting.use(openBackup(config, { ...parts, allowList: access.allowList }));
   let { pollSpacingMs } = config.upstream;
   const spacing = new Spacing(clock, () => pollSpacingMs);
-  const specParts = { ...parts, backup, access, tracing, spacing };
-  const specs = starting.use(await startSpecsOrOffline(config, specParts, starting));
-  const idLists = starting.use(startIdLists(config, { ...parts, backup, access, tracing, spacing }));
+  const fetching = { ...parts, backup, access, tracing, spacing };
+  const specs = starting.use(await startSpecsOrOffline(config, fetching, starting));
+  const idLists = starting.use(startIdLists(config, fetching));
   const events = starting.use(await startEvents(config, { ...parts, access, tracing }));
 
   const served = { specs, idLists, events };
@@ -83,17 +84,10 @@ export async function startRelay(
   const warmUp = config.warmUpJson && new WarmUp(config.warmUpJson, { specs, idLists, clock, logger });
   if (warmUp) health.require(() => warmUp.notReady());
 
-  const { currentLcutIntervalMs } = config.monitoring;
-  registerGauges(registry, {
-    clock,
-    health,
-    currentLcutIntervalMs,
-    isOffline: config.bootstrap.offline,
-    serving,
-    ...served,
-  });
+  registerGauges(registry, config, { clock, health, serving, ...served });
   const status = startStatus(config, { clock, health, telemetry, backup, serving, ...served });
-  const management = starting.use(startManagement(config, { ...parts, health, status, operatorRoutes: [] }));
+  const operatorRoutes = [createDumpRoutes({ ...parts, specs })];
+  const management = starting.use(startManagement(config, { ...parts, health, status, operatorRoutes }));
   health.become("serving");
   const manager = starting.use(
     await startServiceManager(config, { ...parts, logger, notReady: () => health.notReady() }),
