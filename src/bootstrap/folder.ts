@@ -48,7 +48,8 @@ export async function listFiles(path: string, maxBytes: number): Promise<Listing
 async function look(name: string, path: string, maxBytes: number): Promise<ListedFile> {
   const unusable = (problem: string): ListedFile => ({ name, path, signature: undefined, problem });
   try {
-    const { size, ino, mtimeNs, ctimeNs, ...found } = await stat(path, { bigint: true });
+    const found = await stat(path, { bigint: true });
+    const { size, ino, mtimeNs, ctimeNs } = found;
     if (!found.isFile()) return unusable("it is not a regular file");
     if (size > maxBytes) {
       return unusable(`it is larger than the ${maxBytes / 1024 ** 2} MiB that --max-payload-in-mb allows`);

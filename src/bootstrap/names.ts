@@ -3,8 +3,8 @@ import { maskSdkKey, type SdkKey } from "../access/sdk-key.ts";
 import type { ApiVersion, SpecFormat } from "../specs/feed.ts";
 
 /** What the name of a file says about the config spec in it. */
-export interface NameHints {
-  /** False if the file is none with a config spec, so that it is ignored. */
+interface NameHints {
+  /** False if the file is not one with a config spec, so that it is ignored. */
   readonly isSpec: boolean;
   readonly isProto: boolean;
   readonly version: ApiVersion | undefined;
@@ -28,7 +28,7 @@ export function readName(name: string): NameHints {
 const DIGEST_CHARS = 16;
 
 /** Returns the digest that names an SDK key in the name of a file: 16 hexadecimal digits of its SHA-256. */
-export function digestSdkKey(sdkKey: SdkKey): string {
+function digestSdkKey(sdkKey: SdkKey): string {
   return sha256(sdkKey).slice(0, DIGEST_CHARS);
 }
 

@@ -12,6 +12,10 @@ interface DumpParts {
 }
 
 /** Returns the routes from which `dump` reads what is held. */
-export function createDumpRoutes({ clock, specs: { store }, telemetry }: DumpParts): OperatorApi["parts"][number] {
+export function createDumpRoutes({
+  clock,
+  specs: { store },
+  telemetry,
+}: DumpParts): OperatorApi["parts"][number] {
   return dumpRoutes({ list: () => listDumpedFiles(store), clock, emit: telemetry.operators.emit });
 }

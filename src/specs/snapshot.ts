@@ -70,7 +70,7 @@ export function isOtherContent(one: VersionId, other: VersionId): boolean {
 
 /**
  * Returns whether a version takes the place of one with the same lcut that is from a file: any that is from elsewhere does, and another
- * content of a file. A file may have been edited without another lcut, so that checksums do not tell such contents apart.
+ * content of a file. A file may have been edited without another lcut, so that checksums do not distinguish such contents.
  */
 export function supersedesFile(next: Snapshot, held: Snapshot): boolean {
   if (next.lcut !== held.lcut || held.source !== "bootstrap") return false;

@@ -9,7 +9,7 @@ import { errorResponse, jsonResponse } from "../responses.ts";
 import type { EmitOperatorEvent } from "./events.ts";
 
 /** A held version as a file. */
-export interface DumpedFile {
+interface DumpedFile {
   /** The name of the file. Identifies the feed, whatever version of it is held, and does not contain the SDK key. */
   readonly name: string;
   readonly snapshot: Snapshot;
