@@ -50,7 +50,9 @@ export class BootstrapCatalog {
   }
 
   get unusable(): readonly UnusableFile[] {
-    return [...this.#entries.values()].filter((entry) => entry.kind === "unusable");
+    return [...this.#entries.values()]
+      .filter((entry) => entry.kind === "unusable")
+      .map(({ name, reason }) => ({ name, reason }));
   }
 
   /** Why nothing can be served; undefined if something can. */

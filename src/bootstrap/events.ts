@@ -15,11 +15,11 @@ export type BootstrapEvent =
       readonly path: string;
       readonly usable: number;
       readonly unusable: readonly UnusableFile[];
-      /** Those of `unusable` that are to be reported: all on request, else those that changed. */
-      readonly changed: readonly UnusableFile[];
-      /** Names of files that changed and name no SDK key, so that every allowed key gets what they have. */
-      readonly forEveryKey: readonly string[];
     }
+  /** A file that is not served. Emitted when the file has changed, and for all such files at the start and on request. */
+  | ({ readonly kind: "bootstrap_unusable" } & UnusableFile)
+  /** Files name no SDK key, so that every allowed key gets what they have: their number, and the newest of them. Emitted as above. */
+  | { readonly kind: "bootstrap_for_every_key"; readonly files: number; readonly name: string }
   /** The folder or file cannot be read, or has too many files. What was read before stays in use. */
   | { readonly kind: "bootstrap_failed"; readonly path: string; readonly reason: string }
   /** In offline mode: no file has config specs for this feed. */

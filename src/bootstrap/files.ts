@@ -1,7 +1,7 @@
 import type { Clock } from "../platform/clock.ts";
 import type { Supervisor } from "../platform/supervisor.ts";
 import { BootstrapCatalog, type CatalogChange, namesKey } from "./catalog.ts";
-import type { EmitBootstrapEvent, UnusableFile } from "./events.ts";
+import type { EmitBootstrapEvent } from "./events.ts";
 import { type Listing, listFiles } from "./folder.ts";
 
 interface BootstrapFilesOptions {
@@ -98,17 +98,14 @@ export class BootstrapFiles implements AsyncDisposable {
     }
     if (!isChanged && !isAll) return;
     const { usable, unusable } = this.catalog;
-    const isReported = (file: UnusableFile) => isAll || changed.some(({ name }) => name === file.name);
-    emit({
-      kind: "bootstrap_read",
-      path,
-      usable: usable.length,
-      unusable,
-      changed: unusable.filter(isReported),
-      forEveryKey: usable
-        .filter((file) => !namesKey(file) && (isAll || changed.includes(file)))
-        .map(({ name }) => name),
-    });
+    const isReported = ({ name }: { readonly name: string }) =>
+      isAll || changed.some((file) => file.name === name);
+    emit({ kind: "bootstrap_read", path, usable: usable.length, unusable });
+    for (const file of unusable.filter(isReported)) emit({ kind: "bootstrap_unusable", ...file });
+    const unnamed = usable.filter((file) => !namesKey(file)).toSorted((one, other) => other.lcut - one.lcut);
+    const newest = unnamed.find(isReported);
+    if (newest === undefined) return;
+    emit({ kind: "bootstrap_for_every_key", files: unnamed.length, name: newest.name });
   }
 
   async #wait(): Promise<void> {

@@ -1,16 +1,14 @@
 import type { BootstrapEvent, EmitBootstrapEvent, UnusableFile } from "../../bootstrap/events.ts";
 import type { Clock } from "../../platform/clock.ts";
 import { describeFeed } from "../../specs/feed.ts";
-import type { Logger } from "../logging/logger.ts";
 import { ThrottledLogs } from "../logging/throttled-log.ts";
 import type { TelemetryOutput } from "../output.ts";
 import type { Incident } from "../status/incident.ts";
 
-/** Bounds the lines of one reading. */
-const MAX_LINES = 20;
+/** Bounds the lines of files that change all the time, and of folders with other files. */
+const LINES_PER_MIN = 10;
 
-/** Bounds the lines of files that change all the time. */
-const READS_PER_MIN = 10;
+type BootstrapRead = Extract<BootstrapEvent, { kind: "bootstrap_read" }>;
 
 /** Logs, metrics and status of config specs in files. */
 export class BootstrapTelemetry {
@@ -23,18 +21,16 @@ export class BootstrapTelemetry {
   readAt: number | undefined;
   /** When the first file became unusable, ms since the Unix epoch; undefined if none is. */
   unusableSince: number | undefined;
-  readonly #logger: Logger;
   readonly #clock: Clock;
   readonly #throttled: ThrottledLogs;
-  readonly #reads: ThrottledLogs;
+  readonly #lines: ThrottledLogs;
   #isInUse = false;
 
   constructor({ logger, registry, clock, contain }: TelemetryOutput) {
     this.emit = contain((event) => this.#record(event));
-    this.#logger = logger;
     this.#clock = clock;
     this.#throttled = new ThrottledLogs(logger, clock);
-    this.#reads = new ThrottledLogs(logger, clock, READS_PER_MIN);
+    this.#lines = new ThrottledLogs(logger, clock, LINES_PER_MIN);
     registry.gauge("BootstrapFiles", () =>
       this.#isInUse
         ? [
@@ -51,10 +47,21 @@ export class BootstrapTelemetry {
       case "bootstrap_read":
         this.#recordRead(event);
         return;
+      case "bootstrap_unusable": {
+        const { kind, name: file, reason } = event;
+        this.#lines.of(kind).log("warn", "bootstrap file unusable", { file, reason });
+        return;
+      }
+      case "bootstrap_for_every_key": {
+        const { kind, name: file, files } = event;
+        const message = "bootstrap file names no SDK key, every allowed key gets its config specs";
+        this.#lines.of(kind).log("warn", message, { file, files });
+        return;
+      }
       case "bootstrap_failed": {
         const { kind, path, reason } = event;
         this.failed = { since: this.failed?.since ?? this.#clock.now(), reason };
-        this.#reads.of(kind).log("warn", "bootstrap files cannot be read", { path, reason });
+        this.#lines.of(kind).log("warn", "bootstrap files cannot be read", { path, reason });
         return;
       }
       case "bootstrap_missing": {
@@ -67,19 +74,18 @@ export class BootstrapTelemetry {
       case "bootstrap_same_time": {
         const { kind, name: file } = event;
         const message = "bootstrap file changed without a later time, clients may keep what they have";
-        this.#reads.of(kind).log("warn", message, { file, feed: describeFeed(event.feed) });
+        this.#lines.of(kind).log("warn", message, { file, feed: describeFeed(event.feed) });
         return;
       }
       case "bootstrap_refused": {
         const { kind, name: file, reason } = event;
         const fields = { file, feed: describeFeed(event.feed), reason };
-        this.#reads.of(kind).log("warn", "bootstrap file not served", fields);
+        this.#lines.of(kind).log("warn", "bootstrap file not served", fields);
       }
     }
   }
 
-  #recordRead(event: Extract<BootstrapEvent, { kind: "bootstrap_read" }>): void {
-    const { kind, path, usable, unusable, changed, forEveryKey } = event;
+  #recordRead({ kind, path, usable, unusable }: BootstrapRead): void {
     const now = this.#clock.now();
     this.usable = usable;
     this.unusable = unusable;
@@ -89,14 +95,6 @@ export class BootstrapTelemetry {
     this.failed = isEmpty
       ? { since: this.failed?.since ?? now, reason: "it has no config specs" }
       : undefined;
-    const level = usable === 0 ? "warn" : "info";
-    this.#reads.of(kind).log(level, "bootstrap files read", { path, usable, unusable: unusable.length });
-    for (const { name: file, reason } of changed.slice(0, MAX_LINES)) {
-      this.#logger.log("warn", "bootstrap file unusable", { file, reason });
-    }
-    const [file] = forEveryKey;
-    if (file === undefined) return;
-    const message = "bootstrap file names no SDK key, every allowed key gets its config specs";
-    this.#reads.of(message).log("warn", message, { file, files: forEveryKey.length });
+    this.#lines.of(kind).log("info", "bootstrap files read", { path, usable, unusable: unusable.length });
   }
 }
