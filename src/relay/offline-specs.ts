@@ -44,10 +44,7 @@ export function startOfflineSpecs(config: Config, parts: OfflineParts): RunningS
   const backup = parts.backup && tracing.backup(parts.backup.backup);
   const recovery = backup && new SpecRecovery({ backup, preparer, known, store, clock, emit, emitBackup });
   const acquirer = new OfflineAcquirer({ files: fromFiles, recovery, store, emit: telemetry.bootstrap.emit });
-  const preload = () =>
-    void supervisor.task("bootstrap_update", async () => {
-      for (const feed of plan.preload) if (store.peek(feed) === undefined) await acquirer.acquire(feed);
-    });
+  const preload = () => void supervisor.task("bootstrap_update", () => acquirer.preload(plan.preload));
   const readiness = new Readiness({ store, clock, ...plan });
   preload();
   return {
