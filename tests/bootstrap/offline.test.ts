@@ -3,6 +3,7 @@ import { maskSdkKey, type SdkKey } from "../../src/access/sdk-key.ts";
 import { SpecFolder } from "../support/bootstrap/spec-folder.ts";
 import { GrpcClient } from "../support/clients/grpc-client.ts";
 import { eventually } from "../support/common/wait.ts";
+import { RedisServer } from "../support/redis/redis-server.ts";
 import { idListsOf, sendEvents, specsOf } from "../support/relay/access.ts";
 import { startManagedRelay } from "../support/relay/managed-relay.ts";
 import { type RelayOptions, runRelay, startRelayProcess } from "../support/relay/relay-process.ts";
@@ -10,6 +11,7 @@ import { OutboundProxy } from "../support/upstream/outbound-proxy.ts";
 import { specV1, specV2 } from "../support/upstream/payloads.ts";
 import { specProto } from "../support/upstream/proto-payload.ts";
 import { startUpstream } from "../support/upstream/upstream.ts";
+import { answer, jsonAnswer } from "../support/upstream/upstream-request.ts";
 
 const KEY = "secret-offline";
 const LCUT = 1_700_000_000_000;
@@ -168,6 +170,9 @@ describe("offline", () => {
     const metrics = (await managed.get("/metrics")).body.toString();
     expect(metrics).toContain('LogEventDropped_count_total{reason="offline"} 1');
     expect(relay.output()).toContain("offline, no request is sent to Statsig log_events=dropped");
+    for (const setting of ["--max-staleness-in-s", "--statsig-logging", "STATSIG_ENDPOINT"]) {
+      expect(relay.output()).toContain(`setting has no effect setting=${setting} reason="offline`);
+    }
     expect((await managed.get("/readyz")).status).toBe(200);
     expect(upstream.requests).toEqual([]);
     expect(proxy.seen).toEqual([]);
@@ -192,6 +197,66 @@ describe("offline", () => {
     await using relay = await startRelayProcess({ isBare: true, args });
     expect(await lcutOf(specsOf(relay, KEY))).toBe(LCUT);
     expect(relay.output()).toContain("mode=grpc-and-http cache=disabled offline=true");
+  });
+});
+
+/** Everything but how long it is kept. */
+const contentsOf = (redis: RedisServer): Promise<string> =>
+  redis.cli(
+    "EVAL",
+    "local all = {} for _, key in ipairs(redis.call('KEYS', 'statsig|*')) do " +
+      "for _, field in ipairs(redis.call('HKEYS', key)) do " +
+      "all[#all + 1] = key .. ' ' .. field .. ' ' .. redis.call('HGET', key, field) end end " +
+      "table.sort(all) return table.concat(all, ', ')",
+    "0",
+  );
+
+describe("offline with a backup", () => {
+  test("serves the backup where no file is newer, and its ID lists, and writes nothing to it", async () => {
+    await using upstream = await startUpstream();
+    await using files = await startUpstream();
+    await using redis = await RedisServer.start();
+    using work = new SpecFolder();
+    const list = { name: "list", url: `${files.url}/list`, fileID: "f", size: 10, creationTime: 1 };
+    const manifest = jsonAnswer({ list });
+    upstream.misbehave(
+      { kind: "edit", edit: () => manifest },
+      { when: ({ path }) => path.includes("id_lists") },
+    );
+    const lines = answer(200, "+aaaaaaaa\n", { "content-type": "text/plain" });
+    files.misbehave({ kind: "edit", edit: () => lines });
+    for (const sdkKey of [KEY, "secret-in-redis-alone"]) {
+      upstream.publish(sdkKey, "v2", specV2({ lcut: LCUT, sdkKey }));
+    }
+    const options = {
+      ...{ upstream, cache: "redis" as const, env: { REDIS_URL: `redis://127.0.0.1:${redis.port}` } },
+      args: ["--proxy-id-lists", "--local-cache-path", work.path],
+    } as const;
+    {
+      await using online = await startRelayProcess(options);
+      expect(await lcutOf(specsOf(online, KEY))).toBe(LCUT);
+      expect(await lcutOf(specsOf(online, "secret-in-redis-alone"))).toBe(LCUT);
+      await eventually(async () =>
+        expect(await (await idListsOf(online, KEY)).json()).toMatchObject({ list: { size: 10 } }),
+      );
+      expect(await online.stop()).toBe(0);
+    }
+    for (const each of [upstream, files]) each.forgetRequests();
+    const before = await contentsOf(redis);
+    using folder = new SpecFolder();
+    folder.write("newer.json", specV2({ lcut: LCUT + 1, sdkKey: KEY }));
+    await using relay = await startRelayProcess(offline(folder, options));
+    expect(await lcutOf(specsOf(relay, KEY))).toBe(LCUT + 1);
+    const stored = await specsOf(relay, "secret-in-redis-alone");
+    expect([stored.status, stored.headers.get("x-sfp-source")]).toEqual([200, "redis"]);
+    const served = (await (await idListsOf(relay, KEY)).json()) as {
+      readonly list: { readonly url: string };
+    };
+    expect(await (await fetch(served.list.url)).text()).toBe("+aaaaaaaa\n");
+    expect(await (await idListsOf(relay, "secret-in-redis-alone")).json()).toEqual({});
+    expect(await relay.stop()).toBe(0);
+    expect(await contentsOf(redis)).toBe(before);
+    expect([upstream.requests, files.requests]).toEqual([[], []]);
   });
 });
 
