@@ -134,10 +134,13 @@ function reportWhileStarting(logger: LineLogger, given: GivenConfig): ReportFaul
 }
 
 function describe(config: Config) {
-  const { mode, cache, upstreamEndpoints, pollIntervalMs, redis, blobStorage } = config;
+  const { mode, cache, upstreamEndpoints, pollIntervalMs, redis, blobStorage, bootstrap } = config;
+  const { path } = bootstrap;
+  if (bootstrap.offline) return { mode, cache, offline: true, bootstrap_path: path, version: VERSION };
   return {
     mode,
     cache,
+    ...(path !== undefined && { bootstrap_path: path }),
     ...(cache === "local" && { local_cache_path: config.local.path }),
     ...(cache === "redis" && { redis: describeAddress(redis.connection), fleet_polling: redis.fleetPolling }),
     ...(blobStorage !== undefined && { blob_storage: displayUrl(blobStorage.baseUrl) }),

@@ -12,6 +12,7 @@ export const folderRules: Readonly<Record<string, FolderRule>> = {
   platform: { may: [] },
   access: { may: ["platform"] },
   specs: { may: ["access", "gen", "platform"] },
+  bootstrap: { may: ["access", "platform", "specs"] },
   "log-events": { may: ["access", "platform", "specs"] },
   "id-lists": { may: ["access", "platform", "specs"] },
   upstream: { may: [...domain, "platform"] },
@@ -26,12 +27,13 @@ export const folderRules: Readonly<Record<string, FolderRule>> = {
   control: { may: [...domain, "platform", "serving"], mayTypes: ["grpc", "http", "server", "streams"] },
   telemetry: {
     may: [...domain, "platform"],
-    mayTypes: ["upstream", "redis", "sqlite", "spool", "http", "grpc", "server", "streams"],
+    mayTypes: ["bootstrap", "upstream", "redis", "sqlite", "spool", "http", "grpc", "server", "streams"],
   },
   config: { may: ["access", "platform", "redis", "sqlite", "telemetry"], mayTypes: ["server"] },
   relay: {
     may: [
       ...domain,
+      "bootstrap",
       "config",
       "control",
       "grpc",
@@ -50,9 +52,21 @@ export const folderRules: Readonly<Record<string, FolderRule>> = {
   },
   demo: { may: ["gen", "platform"] },
   doctor: {
-    may: [...domain, "config", "gen", "platform", "redis", "server", "telemetry", "upstream", "version"],
+    may: [
+      ...domain,
+      "bootstrap",
+      "config",
+      "gen",
+      "platform",
+      "redis",
+      "server",
+      "telemetry",
+      "upstream",
+      "version",
+    ],
   },
-  cli: { may: ["access", "config", "demo", "doctor", "platform", "telemetry", "version"] },
+  dump: { may: ["config", "platform"] },
+  cli: { may: ["access", "config", "demo", "doctor", "dump", "platform", "telemetry", "version"] },
 };
 
 /** File -> the only files that may import it. */

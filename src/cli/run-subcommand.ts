@@ -28,6 +28,16 @@ export async function runSubcommand(
       const { runRelayDemo } = await import("./run-demo.ts");
       return await runRelayDemo(given, { env, serve });
     }
+    case "offline": {
+      const { withConfigFile } = await import("../config/file.ts");
+      const settings = await withConfigFile(given, env);
+      const values = new Map([...settings.values, ["offline", "true"]]);
+      return await serve({ ...settings, values }, env, () => {});
+    }
+    case "dump": {
+      const { runDump } = await import("../dump/dump.ts");
+      return (await runDump(given, env, print)) ? 0 : 1;
+    }
     case "healthcheck": {
       const { checkHealth } = await import("../doctor/healthcheck.ts");
       const { isReady, text } = await checkHealth(given, env);

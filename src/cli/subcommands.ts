@@ -29,6 +29,34 @@ const COMMANDS = [
     options: [],
   },
   {
+    name: "offline",
+    summary: "Run a relay that serves the config specs in --bootstrap-path, and sends no request to Statsig",
+    positionals: POSITIONALS,
+    takesRelayOptions: true,
+    options: [],
+  },
+  {
+    name: "dump",
+    summary:
+      "Write the config specs that the relay with the same options holds to files, for --bootstrap-path",
+    positionals: POSITIONALS,
+    takesRelayOptions: true,
+    options: [
+      {
+        name: "out",
+        kind: "text",
+        placeholder: "FOLDER",
+        description: "Folder of the files; it is created if it is missing (Default: .)",
+      },
+      {
+        name: "from",
+        kind: "text",
+        placeholder: "URL",
+        description: "Management port of a relay elsewhere, such as http://host:8001",
+      },
+    ],
+  },
+  {
     name: "healthcheck",
     summary: "Check whether the relay with the same options is ready; exits 0 if it is, else 1",
     positionals: POSITIONALS,

@@ -2,6 +2,7 @@ import { maxSocketPathBytes } from "../platform/libc.ts";
 import { defaultLocalCachePath } from "../sqlite/path.ts";
 import type { ServiceManagerConfig } from "../telemetry/systemd.ts";
 import { type AccessConfig, readAccess } from "./groups/access.ts";
+import { type BootstrapConfig, readBootstrap } from "./groups/bootstrap.ts";
 import { CACHE, type RedisCacheConfig, readRedis } from "./groups/cache.ts";
 import { type IdListConfig, readIdLists } from "./groups/id-lists.ts";
 import { type LimitsConfig, readLimits } from "./groups/limits.ts";
@@ -31,6 +32,7 @@ export interface Config extends SpecsConfig {
   readonly local: LocalCacheConfig;
   /** Whether the backup keeps the JSON of protobuf feeds. False without a backup. */
   readonly jsonWithProtobuf: boolean;
+  readonly bootstrap: BootstrapConfig;
   readonly idLists: IdListConfig;
   readonly redis: RedisCacheConfig;
   readonly events: EventsConfig;
@@ -59,6 +61,10 @@ interface LocalCacheConfig {
   readonly maxBytes: number;
 }
 
+/** What offline mode serves unless something else is given. */
+const OFFLINE_MODE = "grpc-and-http";
+const OFFLINE_CACHE = "disabled";
+
 /** Throws ConfigError or StartError. */
 export function readConfig(given: GivenConfig, env: Environment): Config {
   return configFrom(findSetting(given, env), env);
@@ -69,18 +75,21 @@ export function configFrom(find: FindSetting, env: Environment): Config {
   const settings = new Settings(find);
   // Values that nothing below reads, such as the port of a listener that is turned off, are validated as well.
   for (const option of SETTINGS) settings.value(option);
-  const mode = settings.word(MODE);
-  const cache = settings.word(CACHE_KIND);
+  const bootstrap = readBootstrap(settings);
+  const { offline } = bootstrap;
+  const mode = offline && !settings.isGiven(MODE) ? OFFLINE_MODE : settings.word(MODE);
+  const cache = offline && !settings.isGiven(CACHE_KIND) ? OFFLINE_CACHE : settings.word(CACHE_KIND);
   const specs = readSpecs(settings, env);
   // These come before TLS, so that an invalid value is reported before a TLS option that lacks another one.
   const idLists = readIdLists(settings, env);
   const redis = readRedis(settings, env, cache);
-  const events = readEvents(settings, env);
+  const events = readEvents(settings, env, bootstrap);
   const tls = readTls(settings, env);
   const listeners = readListeners(settings, mode, tls);
   const management = readManagement(settings, env);
   const managed = management && { ...management, option: LISTENERS.managementPort.name };
   checkPortsDiffer([...listeners, ...(managed ? [managed] : [])], (name) => shownOf(settings, name));
+  const monitoring = readMonitoring(settings, env);
   return {
     mode,
     cache,
@@ -90,6 +99,7 @@ export function configFrom(find: FindSetting, env: Environment): Config {
       maxBytes: settings.integer(CACHE.localCacheMaxInMb) * 1024 * 1024,
     },
     jsonWithProtobuf: cache !== "disabled" && settings.flag(CACHE.jsonWithProtobuf),
+    bootstrap,
     idLists,
     redis,
     events,
@@ -102,7 +112,7 @@ export function configFrom(find: FindSetting, env: Environment): Config {
     shutdownDelayMs: settings.integer(LISTENERS.shutdownDelayInS) * 1_000,
     shutdownGraceMs: settings.integer(LISTENERS.shutdownGraceInS) * 1_000,
     logging: readLogging(settings),
-    monitoring: readMonitoring(settings, env),
+    monitoring: offline ? toOffline(monitoring, events) : monitoring,
     serviceManager: readServiceManager(env),
     hostname: /^[!-~]+$/.test(env["HOSTNAME"] ?? "") ? String(env["HOSTNAME"]) : "no_hostname_set",
   };
@@ -112,6 +122,12 @@ export function configFrom(find: FindSetting, env: Environment): Config {
 function shownOf(settings: Settings, name: string): string {
   const option = SETTINGS.find((each) => each.name === name);
   return option === undefined ? name : settings.shown(option);
+}
+
+/** Nothing confirms what is in files, so that its age says nothing. Metrics are not sent to Statsig unless events are. */
+function toOffline(monitoring: MonitoringConfig, { areDropped }: EventsConfig): MonitoringConfig {
+  const { statsig, ...others } = monitoring;
+  return { ...others, maxStalenessMs: undefined, statsig: areDropped ? undefined : statsig };
 }
 
 /** Reads the variables of sd_notify(3). Returns undefined if the service manager asked for no notifications. Throws ConfigError. */

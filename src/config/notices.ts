@@ -3,10 +3,12 @@ import { findUnreadLoginVariables } from "../redis/auth/read-login.ts";
 import type { LineLogger } from "../telemetry/logging/logger.ts";
 import type { Config } from "./config.ts";
 import { findUnknownVariables, type ReadEnvironment, type ReplacedValue } from "./environment.ts";
+import { CACHE } from "./groups/cache.ts";
+import { MONITORING } from "./groups/monitoring.ts";
 import { TLS } from "./groups/tls.ts";
 import { type OptionSpec, parseInteger } from "./option.ts";
 import { findSetting, SETTINGS } from "./options.ts";
-import { type Environment, type GivenConfig, Settings } from "./settings.ts";
+import { displayUrl, type Environment, type GivenConfig, Settings } from "./settings.ts";
 import { findDoubtfulUrls } from "./url.ts";
 import { VARIABLES } from "./variables.ts";
 
@@ -35,6 +37,7 @@ export function logNotices(
   }
   logOddKeys(options);
   logConnectionNotices(options);
+  logOffline(config, logger);
   const open = config.listeners.filter(({ protocol }) => protocol === "http" || protocol === "grpc");
   const isChosen = new Settings(findSetting(options.given, env)).isGiven(TLS.enforceTls);
   if (config.tls !== undefined && open.length > 0 && !isChosen) {
@@ -68,6 +71,12 @@ function logConnectionNotices({ config, logger }: NoticeOptions): void {
   }
 }
 
+function logOffline({ bootstrap, events }: Config, logger: NoticeOptions["logger"]): void {
+  if (!bootstrap.offline) return;
+  const target = events.areDropped ? "dropped" : displayUrl(events.upstreamUrl);
+  logger.log("info", "offline, no request is sent to Statsig", { log_events: target });
+}
+
 /** Logs the values that are out of the range of this relay and would have been taken by the original proxy. */
 export function logReplacedValues(
   { given, env, logger }: Pick<NoticeOptions, "given" | "env" | "logger">,
@@ -98,14 +107,29 @@ function findWithoutEffect({ given, env, config }: NoticeOptions) {
   const variables = VARIABLES.filter(({ hasNoEffect }) => hasNoEffect).flatMap((variable) =>
     namesIn(env, variable.name).map((setting) => ({ setting, reason: reasonOf(variable) })),
   );
-  return [...options, ...variables, ...findUnread(env, config)];
+  return [...options, ...variables, ...findUnread(env, config), ...findVainOffline(settings, env, config)];
+}
+
+/** Returns what is set in vain because nothing is requested from Statsig. */
+function findVainOffline(settings: Settings, env: Environment, { bootstrap, monitoring }: Config) {
+  if (!bootstrap.offline) return [];
+  const { fleetPolling } = CACHE;
+  const { maxStalenessInS, statsigLogging } = MONITORING;
+  const vain: (OptionSpec | false)[] = [
+    settings.flag(fleetPolling) && fleetPolling,
+    settings.integer(maxStalenessInS) > 0 && maxStalenessInS,
+    settings.flag(statsigLogging) && monitoring.statsig === undefined && statsigLogging,
+  ];
+  const options = vain.flatMap((option) => (option === false ? [] : [settings.shown(option)]));
+  const names = env["STATSIG_ENDPOINT"] ? [...options, "STATSIG_ENDPOINT"] : options;
+  return names.map((setting) => ({ setting, reason: "offline, nothing is requested from Statsig" }));
 }
 
 /** Returns the variables that another setting makes meaningless. */
-function findUnread(env: Environment, { cache, redis: { connection }, monitoring }: Config) {
+function findUnread(env: Environment, { cache, redis: { connection }, monitoring, bootstrap }: Config) {
   const name = "STATSIG_SERVER_SDK_KEY";
   // The original proxy starts an SDK with the key; here it is only where metrics go.
-  const isUnused = env[name] && monitoring.statsig === undefined;
+  const isUnused = env[name] && monitoring.statsig === undefined && !bootstrap.offline;
   const unused = isUnused ? [{ setting: name, reason: "--statsig-logging is not set" }] : [];
   const mode = connection.entra === undefined ? "password" : "oauth";
   const logins = cache === "redis" ? findUnreadLoginVariables(env, connection) : [];

@@ -1,4 +1,5 @@
 import { ACCESS } from "./groups/access.ts";
+import { BOOTSTRAP } from "./groups/bootstrap.ts";
 import { CACHE } from "./groups/cache.ts";
 import { ID_LISTS } from "./groups/id-lists.ts";
 import { LIMITS } from "./groups/limits.ts";
@@ -31,6 +32,7 @@ export const OPTION_GROUPS: readonly HeadedGroup[] = [
   { heading: "Config specs", options: SPECS },
   { heading: "Requests to upstream", options: UPSTREAM },
   { heading: "Backup: local or Redis", options: CACHE },
+  { heading: "Config specs in files", options: BOOTSTRAP },
   { heading: "ID lists", options: ID_LISTS },
   { heading: "Ports", options: LISTENERS },
   { heading: "TLS", options: TLS },

@@ -15,6 +15,7 @@ import { IdListFiles, StatsigIdLists } from "../upstream/id-lists.ts";
 import { StatsigSpecs } from "../upstream/specs.ts";
 import { VERSION } from "../version.ts";
 import { blobStorageCheck } from "./blob-storage.ts";
+import { bootstrapCheck, withoutStatsig } from "./bootstrap.ts";
 import { certificateCheck } from "./certificate.ts";
 import {
   type Check,
@@ -73,7 +74,8 @@ export async function runDoctor(
 async function createChecks(given: GivenConfig, env: Environment): Promise<readonly Check[]> {
   try {
     const config = readConfig(await withConfigFile(given, env), env);
-    return [configurationCheck(config), ...createConfigChecks(config, given, env)];
+    const checks = [...createConfigChecks(config, given, env), bootstrapCheck(config)];
+    return [configurationCheck(config), ...withoutStatsig(checks, config)];
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
     const fix = "correct it; --help lists every option and variable with its values";

@@ -7,7 +7,7 @@ export type IdListEvent =
       readonly kind: "id_lists_updated";
       readonly sdkKey: SdkKey;
       readonly lists: number;
-      readonly source: "upstream" | "backup";
+      readonly source: "upstream" | "backup" | "offline";
     }
   /** Upstream still has the lists that are held. */
   | { readonly kind: "id_lists_unchanged"; readonly sdkKey: SdkKey }

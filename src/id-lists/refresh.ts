@@ -13,6 +13,8 @@ export type ManifestRefresh = "fresh" | "unauthorized" | "failed";
 
 interface ManifestRefresherOptions {
   readonly source: ManifestSource;
+  /** What the source is called in logs and metrics. */
+  readonly sourceName: "upstream" | "offline";
   readonly store: ManifestStore;
   readonly emit: EmitIdListEvent;
   readonly maxInFlight: number;
@@ -85,13 +87,13 @@ export class ManifestRefresher {
   }
 
   #store(sdkKey: SdkKey, manifest: Manifest): ManifestRefresh {
-    const { store, emit, writer } = this.#options;
+    const { store, emit, writer, sourceName: source } = this.#options;
     const changed = store.peek(sdkKey)?.manifest.text !== manifest.text;
     if (!store.put(sdkKey, manifest)) return "unauthorized";
     writer?.confirm(sdkKey, manifest);
     for (const list of manifest.leftOut)
       emit({ kind: "id_list_left_out", sdkKey, list, detail: NOT_WELL_FORMED });
-    if (changed) emit({ kind: "id_lists_updated", sdkKey, lists: manifest.entries.size, source: "upstream" });
+    if (changed) emit({ kind: "id_lists_updated", sdkKey, lists: manifest.entries.size, source });
     else emit({ kind: "id_lists_unchanged", sdkKey });
     return "fresh";
   }

@@ -45,12 +45,12 @@ export type LogEventsEvent =
       readonly trouble: "key" | "upstream";
       readonly retryInMs: number;
     }
-  /** Events were given up, since upstream will never accept them. */
+  /** Events were given up, since upstream will never accept them, or since nothing is sent in offline mode. */
   | {
       readonly kind: "log_events_dropped";
       readonly sdkKey: SdkKey;
       readonly events: number;
-      readonly reason: "refused" | "event_too_large";
+      readonly reason: "refused" | "event_too_large" | "offline";
       readonly detail: string;
     }
   /** An operation of the queue failed and will be retried. */

@@ -26,6 +26,7 @@ const ERRNO_MESSAGES: Readonly<Record<string, string>> = {
   EDQUOT: "disk quota exceeded",
   EHOSTUNREACH: "no route to host",
   EISDIR: "is a directory",
+  ELOOP: "symbolic links that lead to each other",
   ENETUNREACH: "network unreachable",
   ENOENT: "no such file or directory",
   ENOSPC: "no space left on device",

@@ -110,6 +110,7 @@ export class Supervisor {
 /** Background loops. The names appear in logs, metrics and on the status page. */
 export type LoopName =
   | "backup_upkeep"
+  | "bootstrap_files"
   | "certificate_expiry"
   | "event_forwarding"
   | "event_spool_opening"
@@ -127,6 +128,8 @@ export type LoopName =
 /** Work that runs once in the background, and places where errors are caught that nothing else would report. */
 export type TaskName =
   | "backup_writes"
+  | "bootstrap_update"
+  | "bootstrap_worker"
   | "config_reload"
   | "deltas"
   | "event_delivery"

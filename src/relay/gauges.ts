@@ -1,5 +1,6 @@
 import { totalmem } from "node:os";
 import { maskSdkKey } from "../access/sdk-key.ts";
+import type { Config } from "../config/config.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Snapshot } from "../specs/snapshot.ts";
 import type { HeldFeed } from "../specs/store.ts";
@@ -17,12 +18,14 @@ interface GaugeParts {
   readonly specs: RunningSpecs;
   readonly events: RunningEvents;
   readonly serving: RunningServing;
-  /** How often ConfigSpecCurrentLcut is read. Undefined turns it off. */
-  readonly currentLcutIntervalMs: number | undefined;
 }
 
 /** Registers the gauges that read the state of components, and the metrics that follow the store. */
-export function registerGauges(registry: MetricRegistry, parts: GaugeParts): void {
+export function registerGauges(
+  registry: MetricRegistry,
+  { monitoring, bootstrap }: Config,
+  parts: GaugeParts,
+): void {
   const { health, specs, serving } = parts;
   registry.gauge("BuildInfo", () => [[{ version: VERSION }, 1]]);
   registry.gauge("Ready", () => [[{}, Number(health.notReady().length === 0)]]);
@@ -36,7 +39,12 @@ export function registerGauges(registry: MetricRegistry, parts: GaugeParts): voi
   registry.gauge("SdkKeysHeld", () => [[{}, specs.store.keyCount]]);
   registerQueueGauges(registry, parts);
   registerFeedGauges(registry, parts);
-  registerCurrentLcut(registry, parts);
+  // Offline, nothing ever confirms what is served.
+  if (!bootstrap.offline) registerConfirmedAge(registry, parts);
+  // An interval of 0 turns it off.
+  if (monitoring.currentLcutIntervalMs !== undefined) {
+    registerCurrentLcut(registry, parts, monitoring.currentLcutIntervalMs);
+  }
   specs.store.listen({
     published: ({ isFollowed, snapshot: { feed, lcut } }) => {
       if (isFollowed) registry.count("StreamingChannelGotNewData", { ...toTags(feed), lcut: String(lcut) });
@@ -48,13 +56,16 @@ export function registerGauges(registry: MetricRegistry, parts: GaugeParts): voi
 }
 
 /** Feeds of one SDK key and path differ in their format only: the oldest version counts, as in the original proxy. */
-function registerCurrentLcut(registry: MetricRegistry, { specs, clock, currentLcutIntervalMs }: GaugeParts) {
-  if (currentLcutIntervalMs === undefined) return;
+function registerCurrentLcut(
+  registry: MetricRegistry,
+  { specs, clock }: GaugeParts,
+  intervalMs: number,
+): void {
   let sample: ReadonlyMap<string, readonly [FeedTags, number]> = new Map();
   let readAt = Number.NEGATIVE_INFINITY;
   specs.store.listen({ removed: () => (sample = new Map()) });
   registry.gauge("ConfigSpecCurrentLcut", () => {
-    if (sample.size > 0 && clock.elapsed() - readAt < currentLcutIntervalMs) return sample.values();
+    if (sample.size > 0 && clock.elapsed() - readAt < intervalMs) return sample.values();
     readAt = clock.elapsed();
     const oldest = new Map<string, readonly [FeedTags, number]>();
     for (const { feed, snapshot } of specs.store.held()) {
@@ -76,11 +87,8 @@ function registerQueueGauges(registry: MetricRegistry, { events }: GaugeParts): 
   registry.gauge("LogEventQueueFilled", () => [[tags(), events.filled]]);
 }
 
-function registerFeedGauges(registry: MetricRegistry, { specs, clock }: GaugeParts): void {
-  const eachFeed = (read: (held: HeldFeed) => number) => () =>
-    [...specs.store.held()].map(
-      (held) => [{ ...toTags(held.feed), format: held.feed.format }, read(held)] as const,
-    );
+function registerFeedGauges(registry: MetricRegistry, { specs }: GaugeParts): void {
+  const eachFeed = (read: ReadHeld) => () => readFeeds(specs, read);
   registry.gauge(
     "ConfigSpecLcutTimestampMs",
     eachFeed(({ snapshot }) => snapshot.lcut),
@@ -89,13 +97,23 @@ function registerFeedGauges(registry: MetricRegistry, { specs, clock }: GaugePar
     "ConfigSpecBytes",
     eachFeed(({ snapshot }) => snapshot.bytes.length),
   );
+}
+
+function registerConfirmedAge(registry: MetricRegistry, { specs, clock }: GaugeParts): void {
   const receivedAt = new WeakMap<Snapshot, number>();
   specs.store.listen({ published: ({ snapshot }) => receivedAt.set(snapshot, clock.elapsed()) });
   // A version from a backup that upstream has not confirmed is at least this old.
   const cachedForMs = ({ snapshot }: HeldFeed) =>
     clock.elapsed() - (receivedAt.get(snapshot) ?? clock.elapsed());
-  registry.gauge(
-    "ConfigSpecConfirmedAgeS",
-    eachFeed((held) => (held.confirmedAgoMs(clock) ?? cachedForMs(held)) / 1_000),
+  registry.gauge("ConfigSpecConfirmedAgeS", () =>
+    readFeeds(specs, (held) => (held.confirmedAgoMs(clock) ?? cachedForMs(held)) / 1_000),
+  );
+}
+
+type ReadHeld = (held: HeldFeed) => number;
+
+function readFeeds({ store }: RunningSpecs, read: ReadHeld) {
+  return [...store.held()].map(
+    (held) => [{ ...toTags(held.feed), format: held.feed.format }, read(held)] as const,
   );
 }

@@ -4,6 +4,8 @@ import { ManifestRecovery, ManifestWriter } from "../id-lists/backup.ts";
 import type { EmitIdListEvent } from "../id-lists/events.ts";
 import { ListFileStore, type ListFileStoreStatus } from "../id-lists/file-store.ts";
 import { ListFolder } from "../id-lists/folder.ts";
+import type { ManifestSource } from "../id-lists/manifest.ts";
+import { OfflineFiles, OfflineManifests } from "../id-lists/offline.ts";
 import { OnDemandFiles } from "../id-lists/on-demand.ts";
 import { PreloadedLists, type UnknownLists } from "../id-lists/preload.ts";
 import { ProxiedLists } from "../id-lists/proxied-lists.ts";
@@ -73,17 +75,16 @@ export function startIdLists(config: Config, parts: IdListParts): RunningIdLists
   const opened = config.idLists.proxied ? openFiles(config, parts) : undefined;
   const files = running.use(opened?.files);
   const proxied = files && new ProxiedLists(files, store);
-  const onDemand = config.idLists.proxied ? undefined : startOnDemand(config, { ...parts, store, running });
+  const { offline } = config.bootstrap;
+  const onDemand =
+    config.idLists.proxied || offline ? undefined : startOnDemand(config, { ...parts, store, running });
   const stopping = new AbortController();
   running.defer(() => stopping.abort(new Error("the relay is shutting down")));
-  const { endpoints } = parts.upstream;
-  const source = new FailoverIdLists({
-    ...{ endpoints, clock },
-    openSource: ({ endpoint }) => new StatsigIdLists(endpoint, clock),
-  });
-  const writer = backup && running.use(startManifestWriter(backup, { clock, emit, store }));
+  const writer =
+    backup && !offline ? running.use(startManifestWriter(backup, { clock, emit, store })) : undefined;
   const manifests = new ManifestRefresher({
-    source: tracing.manifestSource(source),
+    source: tracing.manifestSource(openSource(config, parts, files)),
+    sourceName: offline ? "offline" : "upstream",
     store,
     emit,
     maxInFlight,
@@ -128,6 +129,19 @@ export function startIdLists(config: Config, parts: IdListParts): RunningIdLists
     },
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   };
+}
+
+/** `files`: undefined if the relay serves no files. */
+function openSource(
+  { bootstrap }: Config,
+  { backup, clock, upstream: { endpoints } }: IdListParts,
+  files: ListFileStore | undefined,
+): ManifestSource {
+  if (bootstrap.offline) return new OfflineManifests(files && backup?.manifests);
+  return new FailoverIdLists({
+    ...{ endpoints, clock },
+    openSource: ({ endpoint }) => new StatsigIdLists(endpoint, clock),
+  });
 }
 
 function findFiles(proxied?: ProxiedLists, onDemand?: OnDemandFiles): IdListSettings["files"] {
@@ -182,11 +196,10 @@ function openFiles(config: Config, { clock, supervisor, telemetry }: IdListParts
   try {
     using opening = new DisposableStack();
     const folder = opening.use(ListFolder.claim(config.local.path));
-    const source = new IdListFiles(clock, {
-      relayVersion: VERSION,
-      limits: config.upstream.timeouts,
-      baseUrl,
-    });
+    const { timeouts: limits } = config.upstream;
+    const source = config.bootstrap.offline
+      ? new OfflineFiles()
+      : new IdListFiles(clock, { relayVersion: VERSION, limits, baseUrl });
     const files = new ListFileStore({ folder, source, clock, supervisor, emit, maxBytes, maxDownloads });
     opening.move();
     return { files, folderUnusable: undefined };

@@ -1,4 +1,5 @@
 import type { Config } from "../config/config.ts";
+import { DroppedQueue } from "../log-events/dropped-queue.ts";
 import type { EmitLogEventsEvent } from "../log-events/events.ts";
 import { EventForwarder } from "../log-events/forwarder.ts";
 import { EventIntake } from "../log-events/intake.ts";
@@ -98,8 +99,12 @@ interface OpenedQueue {
   readonly settle: () => Promise<EventsLeft>;
 }
 
-/** Opens the spool if one is configured, else a queue in memory. */
+/** Opens the spool if one is configured, else a queue in memory. If events are dropped, what the spool has stays there. */
 function openQueue({ events }: Config, { clock, supervisor, telemetry }: EventsParts): OpenedQueue {
+  if (events.areDropped) {
+    const settle = async () => ({ kept: 0, lost: 0 });
+    return { queue: new DroppedQueue(telemetry.logEvents.emit), isDurable: () => false, settle };
+  }
   const { maxBatches, spool: settings } = events;
   const memory = new MemoryQueue({ maxBatches, maxBytes: MEMORY_QUEUE_BYTES });
   if (settings === undefined) {

@@ -11,15 +11,18 @@ import type { Logger } from "../telemetry/logging/logger.ts";
 import type { ServiceManager, ServiceManagerPorts } from "../telemetry/systemd.ts";
 import { startAccess } from "./access.ts";
 import { openBackup } from "./backup.ts";
+import { openBootstrap } from "./bootstrap.ts";
+import { createDumpRoutes } from "./dump.ts";
 import { registerGauges } from "./gauges.ts";
 import { startIdLists } from "./id-lists.ts";
 import { Health, ShutdownGrace } from "./lifecycle.ts";
 import type { ListenerAddress } from "./listening.ts";
 import { startEvents } from "./log-events.ts";
 import { startManagement } from "./management.ts";
+import { startOfflineSpecs } from "./offline-specs.ts";
 import { openPushes } from "./pushes.ts";
 import { startServing } from "./serving.ts";
-import { startSpecs } from "./specs.ts";
+import { type RunningSpecs, startSpecs } from "./specs.ts";
 import { startStatus } from "./status.ts";
 import { type RunningTelemetry, startTelemetry, startTracing } from "./telemetry.ts";
 import { openUpstream } from "./upstream.ts";
@@ -70,7 +73,7 @@ export async function startRelay(
   const backup = starting.use(openBackup(config, { ...parts, allowList: access.allowList }));
   const upstream = openUpstream(config, { ...parts, tracing });
   const fetching = { ...parts, backup, access, tracing, upstream, spacing: upstream.spacing };
-  const specs = starting.use(startSpecs(config, fetching));
+  const specs = starting.use(await startSpecsOrOffline(config, fetching, starting));
   const idLists = starting.use(startIdLists(config, fetching));
   const events = starting.use(await startEvents(config, { ...parts, access, tracing }));
 
@@ -82,11 +85,13 @@ export async function startRelay(
   const warmUp = config.warmUpJson && new WarmUp(config.warmUpJson, { specs, idLists, clock, logger });
   if (warmUp) health.require(() => warmUp.notReady());
 
-  const { currentLcutIntervalMs } = config.monitoring;
-  registerGauges(registry, { clock, health, currentLcutIntervalMs, serving, ...served });
+  registerGauges(registry, config, { clock, health, serving, ...served });
   const status = startStatus(config, { clock, health, telemetry, backup, serving, ...served });
   const pushes = starting.use(openPushes({ ...parts, ...served, backup, serving }));
-  const operatorRoutes = [invalidateRoute({ pushes, emit: telemetry.operators.emit })];
+  const operatorRoutes = [
+    invalidateRoute({ pushes, emit: telemetry.operators.emit }),
+    createDumpRoutes({ ...parts, specs }),
+  ];
   const management = starting.use(startManagement(config, { ...parts, health, status, operatorRoutes }));
   health.become("serving");
   const manager = starting.use(
@@ -128,6 +133,18 @@ export async function startRelay(
       await exporting.disposeAsync();
     },
   };
+}
+
+/** `starting` is what the files are disposed of with. */
+async function startSpecsOrOffline(
+  config: Config,
+  parts: Omit<Parameters<typeof startSpecs>[1], "bootstrap">,
+  starting: AsyncDisposableStack,
+): Promise<RunningSpecs> {
+  const bootstrap = starting.use(await openBootstrap(config, parts));
+  return config.bootstrap.offline && bootstrap !== undefined
+    ? startOfflineSpecs(config, { ...parts, bootstrap })
+    : startSpecs(config, { ...parts, bootstrap });
 }
 
 interface TlsParts {

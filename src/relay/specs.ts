@@ -1,4 +1,4 @@
-import type { SdkKey } from "../access/sdk-key.ts";
+import type { BootstrapFiles } from "../bootstrap/files.ts";
 import type { Config } from "../config/config.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Spacing } from "../platform/spacing.ts";
@@ -10,17 +10,16 @@ import { type BackupLag, BackupWriter } from "../specs/backup-writer.ts";
 import { DeltaRequests } from "../specs/deltas/delta-requests.ts";
 import { KnownVersionsFinder } from "../specs/deltas/known-versions.ts";
 import type { ResponseOrigin } from "../specs/events.ts";
-import { type Feed, preloadFeeds } from "../specs/feed.ts";
+import type { Feed } from "../specs/feed.ts";
 import { Fleet } from "../specs/fleet.ts";
 import { type SpecPreparer, WorkerPreparer } from "../specs/payload/preparer.ts";
 import { SpecPoller } from "../specs/poller.ts";
-import { SpecQuery } from "../specs/query.ts";
+import { NEGATIVE_ENTRIES_PER_KEY, SpecQuery } from "../specs/query.ts";
 import { Readiness } from "../specs/readiness.ts";
 import { SpecRecovery } from "../specs/recovery.ts";
 import { SpecRefresher } from "../specs/refresh.ts";
-import { freeReplacedVersions } from "../specs/replaced-versions.ts";
 import type { SpecSource } from "../specs/source.ts";
-import { SpecStore } from "../specs/store.ts";
+import type { SpecStore } from "../specs/store.ts";
 import type { Telemetry } from "../telemetry/telemetry.ts";
 import type { Tracing } from "../telemetry/tracing/tracing.ts";
 import { BlobSpecs } from "../upstream/blob-specs.ts";
@@ -29,6 +28,8 @@ import { reportResponses, withReports } from "../upstream/response-events.ts";
 import { StatsigSpecs } from "../upstream/specs.ts";
 import type { RunningAccess } from "./access.ts";
 import type { BackupParts } from "./backup.ts";
+import { listFromFiles, recoverFromFiles } from "./bootstrap.ts";
+import { openStore, readSpecPlan } from "./spec-store.ts";
 import type { RunningUpstream } from "./upstream.ts";
 
 export interface RunningSpecs extends AsyncDisposable {
@@ -52,8 +53,10 @@ export interface RunningSpecs extends AsyncDisposable {
 interface SpecsParts {
   readonly clock: Clock;
   readonly supervisor: Supervisor;
-  readonly telemetry: Pick<Telemetry, "specs" | "backup">;
+  readonly telemetry: Pick<Telemetry, "specs" | "backup" | "bootstrap">;
   readonly backup: BackupParts | undefined;
+  /** The last resort if neither upstream nor the backup has a feed. */
+  readonly bootstrap: BootstrapFiles | undefined;
   readonly access: RunningAccess;
   readonly tracing: Tracing;
   readonly upstream: RunningUpstream;
@@ -61,27 +64,29 @@ interface SpecsParts {
   readonly spacing: Spacing;
 }
 
-/** Enough to cache a failure for all feeds of each valid key while upstream is down. */
-const NEGATIVE_ENTRIES_PER_KEY = 4;
-
 /** Starts what brings config specs from upstream to memory and to the backup. */
 export function startSpecs(config: Config, parts: SpecsParts): RunningSpecs {
   const { clock, supervisor, telemetry, access, tracing } = parts;
   const { maxKeys, clearOnUnauthorized } = config;
   const running = new AsyncDisposableStack();
-  let live = readReloadable(config);
+  let live = readSpecPlan(config);
   const store = openStore(config, parts, (sdkKey) => live.preloaded.has(sdkKey));
   const preparer = tracing.preparer(running.use(new WorkerPreparer(supervisor, config.maxPayloadBytes)));
   const known = new KnownVersionsFinder({ store, clock, bases: config.deltaHistory });
   const backup =
     parts.backup && running.use(startBackup(config, parts.backup, { ...parts, store, preparer, known }));
+  const findKnown = (feed: Feed) => known.find(feed, backup?.readHistory);
+  const wanted = () => listFromFiles(store);
+  const files =
+    parts.bootstrap &&
+    recoverFromFiles(config, { ...parts, files: parts.bootstrap, store, preparer, findKnown, wanted });
   const stopping = new AbortController();
   running.defer(() => stopping.abort(new Error("the relay is shutting down")));
   const refresher = tracing.refresher(
     new SpecRefresher({
       source: tracing.source(openSource(config, parts)),
       preparer,
-      findKnown: (feed) => known.find(feed, backup?.readHistory),
+      findKnown,
       deltas: config.requestsDeltas ? new DeltaRequests(clock) : undefined,
       store,
       clock,
@@ -96,7 +101,7 @@ export function startSpecs(config: Config, parts: SpecsParts): RunningSpecs {
     }),
   );
   const specAcquirer = new SpecAcquirer({
-    ...{ refresher, store, clock, clearOnUnauthorized, emit: telemetry.specs.emit },
+    ...{ refresher, store, files, clock, clearOnUnauthorized, emit: telemetry.specs.emit },
     ...backup,
   });
   const acquirer = tracing.acquirer(specAcquirer);
@@ -125,7 +130,8 @@ export function startSpecs(config: Config, parts: SpecsParts): RunningSpecs {
     notReady: () => readiness.reasons(),
     reconfigure(next) {
       const before = live.preload;
-      live = readReloadable(next);
+      live = readSpecPlan(next);
+      parts.bootstrap?.checkNow();
       store.pin(live.preloaded);
       backup?.fleet?.pollEvery(live.intervalMs);
       poller.reconfigure(live);
@@ -135,33 +141,6 @@ export function startSpecs(config: Config, parts: SpecsParts): RunningSpecs {
     },
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   };
-}
-
-/** Returns the settings that a reload may change. */
-function readReloadable({ pollIntervalMs, preloadSdkKeys, monitoring: { maxStalenessMs } }: Config) {
-  const preloaded = new Set(preloadSdkKeys);
-  return { intervalMs: pollIntervalMs, maxStalenessMs, preloaded, preload: preloadFeeds(preloadSdkKeys) };
-}
-
-function openStore(
-  { maxKeys, preloadSdkKeys }: Config,
-  { access, telemetry }: SpecsParts,
-  isPreloaded: (sdkKey: SdkKey) => boolean,
-): SpecStore {
-  const { gate, admission, allowList } = access;
-  const allows = (sdkKey: SdkKey) => gate.allows(sdkKey);
-  const store = new SpecStore({ maxKeys, pinned: preloadSdkKeys, allows });
-  freeReplacedVersions(store);
-  store.listen({
-    removed: ({ feed, ended }) => {
-      if (ended === "evicted") telemetry.specs.emit({ kind: "spec_evicted", feed });
-    },
-  });
-  admission.knownBy((sdkKey) => store.holds(sdkKey) || isPreloaded(sdkKey));
-  allowList.onRemoved((removed) => {
-    for (const sdkKey of removed) store.removeKey(sdkKey, "unauthorized");
-  });
-  return store;
 }
 
 /** Returns a source that asks the endpoints of upstream, or the blob storage before them. */
@@ -218,7 +197,12 @@ function startBackup(
   onReturn?.(() => keepAlive.checkNow());
   // Versions and confirmations also come from upstream by way of another relay of the fleet.
   const confirmed = () => onConfirmed?.();
-  store.listen({ published: confirmed, confirmed });
+  store.listen({
+    published: ({ snapshot: { source } }) => {
+      if (source !== "bootstrap") confirmed();
+    },
+    confirmed,
+  });
   return {
     recovery,
     writer,

@@ -7,6 +7,7 @@ import type { DeltaUse } from "../http/observer.ts";
 import type { Clock } from "../platform/clock.ts";
 import { describeAddress } from "../redis/options.ts";
 import { SPECS_FILE_NAME } from "../sqlite/path.ts";
+import { bootstrapProblems, formatBootstrap } from "../telemetry/status/bootstrap.ts";
 import { type FeedHealth, findFeeds, formatFeeds } from "../telemetry/status/feeds.ts";
 import { formatIdLists, idListProblems } from "../telemetry/status/id-lists.ts";
 import { findProblems, streamProblems } from "../telemetry/status/problems.ts";
@@ -109,6 +110,7 @@ function readStatus(config: Config, parts: StatusParts, gathered: Gathered): Sta
   };
   const { store, preload } = specs;
   const { staleAfterMs } = settings;
+  const { path: bootstrapPath } = config.bootstrap;
   const { oversized } = telemetry.rpc;
   const readings = { store, preload, polls, rates, oversized, clock, staleAfterMs };
   const found = findFeeds(readings);
@@ -121,6 +123,7 @@ function readStatus(config: Config, parts: StatusParts, gathered: Gathered): Sta
   const lists = parts.idLists.status();
   const problems = [
     ...findProblems({ telemetry, now, notReady, upstream, redis, local, events }),
+    ...bootstrapProblems(telemetry.bootstrap),
     ...(lists === undefined ? [] : idListProblems(lists)),
     ...streamProblems(parts.serving.streamLimit),
   ];
@@ -133,6 +136,7 @@ function readStatus(config: Config, parts: StatusParts, gathered: Gathered): Sta
     upstream: formatUpstream(upstream, polls.upstream, settings),
     redis,
     local,
+    bootstrap: bootstrapPath === undefined ? null : formatBootstrap(bootstrapPath, telemetry.bootstrap),
     id_lists: lists === undefined ? null : formatIdLists(lists, config.idLists),
     events,
     sinks: sinkStatuses(telemetry),
@@ -144,7 +148,7 @@ function readStatus(config: Config, parts: StatusParts, gathered: Gathered): Sta
 }
 
 function relayStatus(
-  { mode, cache }: Config,
+  { mode, cache, bootstrap: { offline } }: Config,
   now: number,
   { startedAt, serving }: RunningTelemetry,
 ): RelayStatus {
@@ -154,6 +158,7 @@ function relayStatus(
     bun_version: BUN_VERSION,
     mode,
     cache,
+    offline,
     host: hostname(),
     pid: process.pid,
     started_at: toIso(startedAt),

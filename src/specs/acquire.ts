@@ -19,19 +19,32 @@ export type AcquireOutcome =
 /** If a feed is not held, the backup is read as well when upstream takes longer than this. The newer version wins. */
 const SLOW_UPSTREAM_MS = 1_000;
 
+/** How much longer upstream may take before a file is read as well: clients give up after a few seconds. */
+const HANGING_UPSTREAM_MS = 2_000;
+
+/** Config specs in files, the last resort if neither upstream nor the backup has a feed. */
+export interface SpecFiles {
+  /**
+   * Publishes the version that a file has, unless one as new is held, or `isWanted` returns false by then. Resolves when that is done.
+   * Never rejects.
+   */
+  recover(feed: Feed, isWanted?: () => boolean): Promise<void>;
+}
+
 interface SpecAcquirerOptions {
   readonly refresher: Pick<SpecRefresher, "refresh">;
   readonly store: SpecStore;
   readonly clock: Clock;
   readonly emit: EmitSpecEvent;
   readonly recovery?: SpecRecovery;
+  readonly files?: SpecFiles | undefined;
   readonly fleet?: Fleet;
   readonly writer?: Pick<BackupWriter, "confirmed">;
   /** If true, a key that upstream rejects is not served from the backup either. */
   readonly clearOnUnauthorized?: boolean;
 }
 
-/** Gets the newest version of a feed from the fleet, upstream or the backup. */
+/** Gets the newest version of a feed from the fleet, upstream, the backup or, if none of them has any, a file. */
 export class SpecAcquirer {
   readonly #options: SpecAcquirerOptions;
 
@@ -67,26 +80,23 @@ export class SpecAcquirer {
     priority: RefreshPriority | "afresh",
     before: HeldFeed | undefined,
   ): Promise<AcquireOutcome> {
-    const { refresher, recovery, store } = this.#options;
+    const { refresher, recovery, files, store } = this.#options;
+    let isRejected = false;
     const refresh = refresher.refresh(feed, priority).then((outcome) => {
+      isRejected = outcome.kind === "unauthorized";
       this.#report(feed, outcome);
       return outcome;
     });
-    if (recovery === undefined) {
-      const outcome = await refresh;
-      this.#reportMissing(feed, outcome);
-      return outcome;
-    }
-    const isMissing = store.peek(feed) === undefined;
-    const outcome = await (isMissing
-      ? Promise.race([refresh, this.#recoverIfSlow(feed, refresh, recovery)])
-      : refresh);
+    const isMissing = store.peek(feed) === undefined && (recovery ?? files) !== undefined;
+    const outcome = await (isMissing ? this.#recoverIfSlow(feed, refresh, () => !isRejected) : refresh);
     // Also for a held feed: another relay may have reached upstream.
     if (outcome.kind === "failed") {
-      await recovery.recover(feed, before);
+      await recovery?.recover(feed, before);
+      if (store.peek(feed) === undefined && before === undefined) await files?.recover(feed);
       this.#reportMissing(feed, outcome);
     }
-    if (outcome.kind === "unauthorized") await this.#recoverRevoked(feed, recovery);
+    // A file does not prove that the key is valid.
+    if (outcome.kind === "unauthorized" && recovery !== undefined) await this.#recoverRevoked(feed, recovery);
     return outcome;
   }
 
@@ -124,13 +134,22 @@ export class SpecAcquirer {
     store.peek(feed)?.revoke(clock);
   }
 
-  async #recoverIfSlow(
+  /** The promise settles as soon as there is something to serve. */
+  #recoverIfSlow(
     feed: Feed,
     refresh: Promise<RefreshOutcome>,
-    recovery: SpecRecovery,
+    isAccepted: () => boolean,
   ): Promise<AcquireOutcome> {
-    const inTime = await withTimeout(refresh, SLOW_UPSTREAM_MS, this.#options.clock);
-    if (inTime !== undefined) return inTime;
-    return (await recovery.recover(feed)) === "newer" ? { kind: "recovered" } : refresh;
+    const recoverLate = async (): Promise<AcquireOutcome> => {
+      const { recovery, files, store, clock } = this.#options;
+      const isOver = () => store.peek(feed) !== undefined;
+      if ((await withTimeout(refresh, SLOW_UPSTREAM_MS, clock)) !== undefined) return refresh;
+      if ((await recovery?.recover(feed)) === "newer") return { kind: "recovered" };
+      if (files === undefined || isOver()) return refresh;
+      if ((await withTimeout(refresh, HANGING_UPSTREAM_MS, clock)) !== undefined || isOver()) return refresh;
+      await files.recover(feed, isAccepted);
+      return isOver() ? { kind: "recovered" } : refresh;
+    };
+    return Promise.race([refresh, recoverLate()]);
   }
 }

@@ -44,7 +44,7 @@ export class BackupKeepAlive implements AsyncDisposable {
     const touchInTurn = async () => {
       for (let feed = feeds.pop(); feed !== undefined && !stop.aborted; feed = feeds.pop()) {
         const held = store.peek(feed);
-        if (held === undefined) continue;
+        if (held === undefined || held.snapshot.source === "bootstrap") continue;
         if (held.isRevoked) {
           // Left to expire. If upstream confirms it again, the backup may have lost it in the meantime.
           writer.forget(feed);

@@ -64,6 +64,8 @@ export class BackupWriter implements AsyncDisposable {
     this.#lags = new BackupLags(options.clock);
     options.store.listen({
       published: ({ feed, snapshot }) => {
+        // It is not known whether upstream ever had what a file has.
+        if (snapshot.source === "bootstrap") return;
         const isFromBackup = snapshot.source === options.backup.source;
         if (!isFromBackup || options.backup.hasCopies) this.#add({ feed, kind: "write" });
       },
@@ -195,7 +197,7 @@ export class BackupWriter implements AsyncDisposable {
   async #write(feed: Feed): Promise<void> {
     const held = this.#options.store.peek(feed);
     // Another relay may have removed a revoked feed on purpose. It is written once upstream confirms it again.
-    if (held === undefined || held.isRevoked) return;
+    if (held === undefined || held.isRevoked || held.snapshot.source === "bootstrap") return;
     const { snapshot } = held;
     // A version that was read from one copy is written to the others, unless another relay removes all of them meanwhile.
     const { backup, recovery } = this.#options;

@@ -37,7 +37,7 @@ export type Overwritable = number | "other_content";
  * settles within the backup's own time limits.
  */
 export interface SpecBackup extends AsyncDisposable {
-  readonly source: Exclude<SnapshotSource, "upstream">;
+  readonly source: Exclude<SnapshotSource, "upstream" | "bootstrap">;
   /** True if the backup keeps several copies of a version, and some may be missing or older. */
   readonly hasCopies?: boolean;
 

@@ -22,6 +22,9 @@ const FETCH_TIMEOUT_MS = MISS_TIMEOUT_MS - 500;
 /** Shortest interval between two reads of the backup for a feed in the negative cache. */
 const RECOVER_EVERY_MS = 1_000;
 
+/** Enough to cache a failure for all feeds of each valid key while upstream is down. */
+export const NEGATIVE_ENTRIES_PER_KEY = 4;
+
 interface SpecQueryOptions {
   readonly store: SpecStore;
   readonly acquirer: Pick<SpecAcquirer, "acquire">;

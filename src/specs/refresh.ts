@@ -142,7 +142,8 @@ export class SpecRefresher {
     const { source, store, clock, deltas, emit, signal } = this.#options;
     const startedAt = clock.now();
     const before = store.peek(feed);
-    const named = this.#contents.toRequest(before);
+    // What a file has is no version that upstream is known to have: the whole newest one is requested, and takes its place.
+    const named = this.#contents.toRequest(isFromFile(before?.snapshot) ? undefined : before);
     const known = deltas?.offer(named, before) ?? named;
     // A download may take minutes, so a confirmation dates from the start of the request.
     const requestedAt = takeInstant(clock);
@@ -344,12 +345,13 @@ export function decide(result: FetchResult, held: Snapshot | undefined, policy: 
     case "prepared":
       return decidePayload(result.payload, held);
     case "no_update": {
-      if (held !== undefined) return { kind: "confirm" };
+      if (held !== undefined && !isFromFile(held)) return { kind: "confirm" };
       const detail = "upstream has no update for a first request";
       return { kind: "keep", result: { kind: "failed", cause: "broken", detail } };
     }
     case "unauthorized":
-      if (held !== undefined && !clearOnUnauthorized) return { kind: "keep", result };
+      // Upstream has never accepted a key whose version is from a file.
+      if (held !== undefined && !clearOnUnauthorized && !isFromFile(held)) return { kind: "keep", result };
       return { kind: "forget", status: result.status, removeFromBackup: clearOnUnauthorized };
     case "refused":
     case "failed":
@@ -361,7 +363,12 @@ function decidePayload(payload: PreparedPayload, held: Snapshot | undefined): De
   if (held === undefined || payload.lcut > held.lcut || isOtherContent(payload, held)) {
     return { kind: "publish", payload };
   }
-  if (payload.lcut === held.lcut) return { kind: "confirm" };
+  if (payload.lcut === held.lcut)
+    return isFromFile(held) ? { kind: "publish", payload } : { kind: "confirm" };
   const detail = `upstream sent lcut ${payload.lcut}, which is older than the cached ${held.lcut}`;
   return { kind: "keep", result: { kind: "refused", reason: "older", detail } };
+}
+
+function isFromFile(held: Snapshot | undefined): boolean {
+  return held?.source === "bootstrap";
 }

@@ -6,8 +6,8 @@ import type { Feed, SpecFormat } from "./feed.ts";
 /** The HTTP content codings in which a payload is kept. */
 export type ContentCoding = "identity" | "gzip" | "br" | "zstd" | "statsig-br";
 
-/** Where a version came from. */
-export type SnapshotSource = "upstream" | "redis" | "local";
+/** Where a version came from; `bootstrap` is a file of `--bootstrap-path`. */
+export type SnapshotSource = "upstream" | "redis" | "local" | "bootstrap";
 
 /** A payload that was checked, in every coding that clients may request. All of it can be posted to other threads. */
 export interface PreparedPayload {
@@ -68,6 +68,15 @@ export function isNewsTo(sinceTime: number, snapshot: Snapshot, checksum = ""): 
 export function isOtherContent(one: VersionId, other: VersionId): boolean {
   const areComparable = one.lcut === other.lcut && one.checksum !== "" && other.checksum !== "";
   return areComparable && one.checksum !== other.checksum;
+}
+
+/**
+ * Returns whether a version takes the place of one with the same lcut that is from a file: any that is from elsewhere does, and another
+ * content of a file. A file may have been edited without another lcut, so that checksums do not distinguish such contents.
+ */
+export function supersedesFile(next: Snapshot, held: Snapshot): boolean {
+  if (next.lcut !== held.lcut || held.source !== "bootstrap") return false;
+  return next.source !== "bootstrap" || next.digest !== held.digest;
 }
 
 /** Sent with every response, so that a client can see how stale it may be. */

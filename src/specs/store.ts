@@ -1,7 +1,7 @@
 import type { SdkKey } from "../access/sdk-key.ts";
 import type { Clock, Instant } from "../platform/clock.ts";
 import type { ApiVersion, Feed, SpecFormat } from "./feed.ts";
-import { isOtherContent, type Snapshot } from "./snapshot.ts";
+import { isOtherContent, type Snapshot, supersedesFile } from "./snapshot.ts";
 
 /** Called for every change, synchronously and in order. */
 interface StoreListener {
@@ -293,8 +293,9 @@ export class HeldFeed {
    * `replacesContent`, another content with the held lcut.
    */
   replace(snapshot: Snapshot, { confirmed, replacesContent = false }: PublishOptions = {}): boolean {
-    const isOther = replacesContent && isOtherContent(snapshot, this.#snapshot);
-    if (snapshot.lcut <= this.#snapshot.lcut && !isOther) return false;
+    const held = this.#snapshot;
+    const isOther = replacesContent && (isOtherContent(snapshot, held) || supersedesFile(snapshot, held));
+    if (snapshot.lcut <= held.lcut && !isOther) return false;
     this.#snapshot = snapshot;
     if (snapshot.source === "upstream") {
       this.#revokedAt = undefined;

@@ -7,6 +7,7 @@ import type { TelemetryOutput } from "./output.ts";
 import { LatestError } from "./status/incident.ts";
 import { AccessTelemetry } from "./topics/access.ts";
 import { BackupTelemetry } from "./topics/backup.ts";
+import { BootstrapTelemetry } from "./topics/bootstrap.ts";
 import { HttpTelemetry } from "./topics/http.ts";
 import { IdListTelemetry } from "./topics/id-lists.ts";
 import { LimitTelemetry } from "./topics/limits.ts";
@@ -37,6 +38,7 @@ export interface Telemetry {
   readonly specs: SpecTelemetry;
   readonly upstream: UpstreamTelemetry;
   readonly backup: BackupTelemetry;
+  readonly bootstrap: BootstrapTelemetry;
   readonly redis: RedisTelemetry;
   readonly sqlite: SqliteTelemetry;
   readonly idLists: IdListTelemetry;
@@ -63,6 +65,7 @@ export function createTelemetry({ preload, ...shared }: TelemetryOptions): Telem
     specs: new SpecTelemetry(output, preload),
     upstream: new UpstreamTelemetry(output),
     backup: new BackupTelemetry(output, { redis, sqlite, latestError }),
+    bootstrap: new BootstrapTelemetry(output),
     redis,
     sqlite,
     idLists: new IdListTelemetry(output),

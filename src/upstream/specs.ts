@@ -136,7 +136,7 @@ function isNoUpdate(body: Uint8Array): boolean {
   );
 }
 
-const SOURCES: readonly SnapshotSource[] = ["upstream", "redis", "local"];
+const SOURCES: readonly SnapshotSource[] = ["upstream", "redis", "local", "bootstrap"];
 
 const RFC_3339 = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$/;
 

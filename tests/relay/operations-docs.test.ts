@@ -65,6 +65,8 @@ describe.each(["docs/operations.md", "docs/troubleshooting.md"])("%s", (path) =>
       "--scan",
       "--pattern",
       "--cacert",
+      "--out",
+      "--from",
       "--cert",
       "--key",
       "--header-table-size",

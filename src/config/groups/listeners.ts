@@ -73,7 +73,7 @@ export const MANAGEMENT_TOKEN = "SFP_MANAGEMENT_TOKEN";
 const MIN_TOKEN_CHARS = 16;
 
 /** Returns undefined if the variable is not set. Never quotes the token. Throws ConfigError. */
-function readManagementToken(env: Environment): string | undefined {
+export function readManagementToken(env: Environment): string | undefined {
   const given = env[MANAGEMENT_TOKEN]?.trim() ?? "";
   if (given === "") return undefined;
   const token = given.startsWith("@") ? readTokenFile(given.slice(1)) : given;

@@ -1,11 +1,14 @@
 import type { OptionGroup } from "../option.ts";
 import { type Environment, isProxied, readUrl, readWholeNumberVariable, type Settings } from "../settings.ts";
+import type { BootstrapConfig } from "./bootstrap.ts";
 
 /** How log events of SDKs are received, stored and forwarded. */
 export interface EventsConfig {
   /** `LOG_EVENT_STATSIG_ENDPOINT`. */
   readonly upstreamUrl: string;
   readonly upstreamProxied: boolean;
+  /** Whether events are accepted and dropped: in offline mode, unless `LOG_EVENT_STATSIG_ENDPOINT` is set. */
+  readonly areDropped: boolean;
   readonly maxBatches: number;
   readonly flushIntervalMs: number;
   /** Limit of a request body, compressed and decompressed. */
@@ -24,13 +27,18 @@ const MAX_DEDUPE_LIMIT = 50_000_000;
 const MIB = 1024 * 1024;
 
 /** Throws ConfigError. */
-export function readEvents(settings: Settings, env: Environment): EventsConfig {
+export function readEvents(
+  settings: Settings,
+  env: Environment,
+  { offline }: Pick<BootstrapConfig, "offline">,
+): EventsConfig {
   // Not STATSIG_ENDPOINT: Statsig receives events at another host than it serves config specs (docs/protocol.md, Log events).
   const upstreamUrl = readUrl(env, "LOG_EVENT_STATSIG_ENDPOINT", DEFAULT_EVENTS_URL);
   const spoolPath = settings.text(LOG_EVENTS.eventSpoolPath);
   return {
     upstreamUrl,
     upstreamProxied: isProxied(upstreamUrl, env),
+    areDropped: offline && !env["LOG_EVENT_STATSIG_ENDPOINT"],
     maxBatches: settings.integer(LOG_EVENTS.logEventProcessQueueSize),
     flushIntervalMs: settings.integer(LOG_EVENTS.logEventFlushIntervalInMs),
     maxBodyBytes: settings.integer(LOG_EVENTS.maxRequestBodyInMb) * MIB,

@@ -108,6 +108,12 @@ export const FLOW_METRICS = [
     description: "Failed reads and writes of the backup",
   },
   {
+    name: "BootstrapFiles",
+    kinds: ["gauge"],
+    tags: ["state"],
+    description: "Files of --bootstrap-path with config specs that can be served (usable) or not (unusable)",
+  },
+  {
     name: "BackupUp",
     kinds: ["gauge"],
     tags: ["source"],

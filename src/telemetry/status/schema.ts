@@ -16,6 +16,8 @@ export interface StatusReport {
   readonly redis: RedisStatus | null;
   /** Null if CACHE is not `local`. */
   readonly local: LocalStatus | null;
+  /** Null without `--bootstrap-path`. */
+  readonly bootstrap: BootstrapStatus | null;
   /** Null without `--proxy-id-lists`. */
   readonly id_lists: IdListsStatus | null;
   readonly events: EventsStatus;
@@ -58,6 +60,8 @@ export type ProblemKind =
   | "backup_unusable"
   | "local_unusable"
   | "local_failing"
+  /** Files of `--bootstrap-path` cannot be served, or there is none. */
+  | "bootstrap_unusable"
   | "id_lists_failing"
   | "id_lists_folder_unusable"
   | "events_delayed"
@@ -76,6 +80,8 @@ export interface RelayStatus {
   readonly bun_version: string;
   readonly mode: string;
   readonly cache: string;
+  /** Whether config specs come from `--bootstrap-path` alone, and nothing is requested from Statsig. */
+  readonly offline: boolean;
   readonly host: string;
   readonly pid: number;
   readonly started_at: string;
@@ -119,7 +125,7 @@ export interface UpstreamStatus {
   readonly polling_interval_s: number;
   /** A feed that upstream has not confirmed for this time is stale: three intervals; behind another relay at least 60 s. */
   readonly stale_after_s: number;
-  /** `unknown` before the first response; `partly_failing` if polls of some feeds fail. */
+  /** `unknown` before the first response, and offline; `partly_failing` if polls of some feeds fail. */
   readonly state: "unknown" | "ok" | "partly_failing" | "failing";
   readonly failing_since: Timestamp;
   readonly failing_feeds: number;
@@ -183,6 +189,20 @@ export interface LocalStatus {
   readonly last_error: TimedError | null;
 }
 
+/** Config specs in files. */
+export interface BootstrapStatus {
+  readonly path: string;
+  /** The number of files that can be served. */
+  readonly files: number;
+  readonly unusable_files: number;
+  /** At most 20. */
+  readonly unusable: readonly { readonly file: string; readonly reason: string }[];
+  /** Why the folder cannot be read, or has nothing; null if it has something. */
+  readonly reason: string | null;
+  /** When files were read last, at the start or after a change. */
+  readonly read_at: Timestamp;
+}
+
 export interface IdListsStatus {
   /** `passed_on`: the folder is unusable, and clients fetch the files from upstream. */
   readonly state: "ok" | "failing" | "passed_on";
@@ -240,7 +260,7 @@ export interface CertificateStatus {
  * - `fresh`: upstream confirmed the cached version within `stale_after_s`.
  * - `failing`: the last poll failed, and the feed is not stale yet or not cached.
  * - `stale`: not confirmed for longer than `stale_after_s`, or never although it was polled.
- * - `never_polled`: not polled yet.
+ * - `never_polled`: not polled yet, or served offline.
  */
 export type FeedState = "fresh" | "failing" | "stale" | "never_polled";
 
@@ -255,7 +275,7 @@ export interface FeedStatus {
   readonly lcut: number | null;
   readonly lcut_at: Timestamp;
   readonly lcut_age_s: number | null;
-  readonly source: "upstream" | "redis" | "local" | null;
+  readonly source: "upstream" | "redis" | "local" | "bootstrap" | null;
   readonly received_at: Timestamp;
   /** When upstream last confirmed that the cached version is the newest. */
   readonly confirmed_at: Timestamp;

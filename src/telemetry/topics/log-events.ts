@@ -119,6 +119,10 @@ export class LogEventsTelemetry {
       case "log_events_dropped": {
         const { events, reason, detail } = event;
         registry.count("LogEventDropped", { reason }, events);
+        if (reason === "offline") {
+          debugLine(this.#logger, event);
+          return;
+        }
         this.latestError.record(detail);
         const fields = { sdk_key: sdkKey, events, reason, detail };
         this.#throttled.of(reason).log("warn", "dropped log events: upstream does not accept them", fields);

@@ -59,6 +59,8 @@ export async function startMonitoredRelay(options: MonitoredRelayOptions): Promi
   stack.defer(() => rm(folder, { recursive: true, force: true }));
   const spool = join(folder, "spool");
   await mkdir(spool, { mode: 0o700 });
+  const specs = join(folder, "specs.json");
+  await writeFile(specs, "Unauthorized");
   // Not a database: the relay sets the file aside and counts that.
   await writeFile(join(spool, "events.sqlite"), "x".repeat(5_000));
   const lost = new Set<object>();
@@ -79,6 +81,7 @@ export async function startMonitoredRelay(options: MonitoredRelayOptions): Promi
           "--fleet-polling",
         ],
         "--deltas-background-loop-enabled",
+        ...["--bootstrap-path", specs],
         ...["--event-spool-path", spool, "--log-event-flush-interval-in-ms", "100"],
         ...["--proxy-id-lists", "--local-cache-path", join(folder, "lists")],
         ...["--enforce-tls", "false", "--tls-min-version", "1.3", "--max-url-length", "300"],

@@ -32,13 +32,14 @@ const LINES = "+aaaaaaaa\n+bbbbbbbb\n";
 /** Triggers for everything but config specs. */
 export const OTHER_TRIGGERS: readonly MetricTrigger[] = [
   {
-    what: "a relay runs with a backup, a certificate, a damaged spool, and sinks",
+    what: "a relay runs with a backup, files of config specs, a certificate, a damaged spool, and sinks",
     metrics: [
       ...["Ready", "BuildInfo", "StartTimestampS", "MemoryRssBytes", "MemoryLimitBytes"],
       ...["SinkUp", "Connections", "RequestsInFlight", "SdkKeysHeld"],
       ...["GrpcStreamsAllowed", "GrpcFeedsTooLarge"],
       ...[
         "BackupUp",
+        "BootstrapFiles",
         "RedisPermissionsMissing",
         "RedisTokenFailing",
         "CertificateLoaded",

@@ -66,6 +66,20 @@ const EXAMPLES: Examples = {
     backup_unusable: { kind: "backup_unusable", feed, detail },
     backup_failed: { kind: "backup_failed", source: "local", feed, action: "write", detail },
   },
+  bootstrap: {
+    bootstrap_read: {
+      kind: "bootstrap_read",
+      path: "/etc/specs",
+      usable: 2,
+      unusable: [{ name: "a.json", reason: "it is empty" }],
+    },
+    bootstrap_unusable: { kind: "bootstrap_unusable", name: "a.json", reason: "it is empty" },
+    bootstrap_for_every_key: { kind: "bootstrap_for_every_key", files: 1, name: "b.json" },
+    bootstrap_failed: { kind: "bootstrap_failed", path: "/etc/specs", reason: detail },
+    bootstrap_missing: { kind: "bootstrap_missing", feed },
+    bootstrap_same_time: { kind: "bootstrap_same_time", feed, name: "a.json" },
+    bootstrap_refused: { kind: "bootstrap_refused", feed, name: "a.json", reason: detail },
+  },
   redis: {
     redis_down: { kind: "redis_down", reason: detail },
     redis_refuses_writes: { kind: "redis_refuses_writes", reason: "READONLY" },
