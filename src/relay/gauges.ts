@@ -33,6 +33,8 @@ export function registerGauges(registry: MetricRegistry, parts: GaugeParts): voi
   registry.gauge("RequestsInFlight", () => [[{}, serving.requestsInFlight()]]);
   registry.gauge("GrpcStreamsAllowed", () => [[{}, serving.streamLimit.maxStreams]]);
   registry.gauge("DeltaMemoryBytes", () => [[{}, specs.deltaBytes()]]);
+  registry.gauge("SdkKeysPinned", () => [[{}, specs.pins.pinnedKeys().length]]);
+  registry.gauge("VersionHistoryBytes", () => [[{}, specs.keptVersionBytes()]]);
   registry.gauge("SdkKeysHeld", () => [[{}, specs.store.keyCount]]);
   registerQueueGauges(registry, parts);
   registerFeedGauges(registry, parts);

@@ -1,6 +1,7 @@
 import type { Config } from "../config/config.ts";
 import { StartError } from "../config/settings.ts";
 import type { ThreadEnd } from "../control/serving-thread.ts";
+import { pinRoutes } from "../http/management/pin-routes.ts";
 import { withTimeout } from "../platform/abort.ts";
 import { type Clock, systemClock } from "../platform/clock.ts";
 import { Spacing } from "../platform/spacing.ts";
@@ -18,7 +19,7 @@ import type { ListenerAddress } from "./listening.ts";
 import { startEvents } from "./log-events.ts";
 import { startManagement } from "./management.ts";
 import { startServing } from "./serving.ts";
-import { startSpecs } from "./specs.ts";
+import { type RunningSpecs, startSpecs } from "./specs.ts";
 import { startStatus } from "./status.ts";
 import { type RunningTelemetry, startTelemetry, startTracing } from "./telemetry.ts";
 import { WarmUp } from "./warm-up.ts";
@@ -83,7 +84,8 @@ export async function startRelay(
   const { currentLcutIntervalMs } = config.monitoring;
   registerGauges(registry, { clock, health, currentLcutIntervalMs, serving, ...served });
   const status = startStatus(config, { clock, health, telemetry, backup, serving, ...served });
-  const management = starting.use(startManagement(config, { ...parts, health, status, operatorRoutes: [] }));
+  const operatorRoutes = [createPinRoutes(specs, telemetry)];
+  const management = starting.use(startManagement(config, { ...parts, health, status, operatorRoutes }));
   health.become("serving");
   const manager = starting.use(
     await startServiceManager(config, { ...parts, logger, notReady: () => health.notReady() }),
@@ -150,4 +152,9 @@ async function startServiceManager(
   if (serviceManager === undefined) return undefined;
   const { ServiceManager } = await import("../telemetry/systemd.ts");
   return new ServiceManager(serviceManager, ports);
+}
+
+function createPinRoutes({ pins: desk }: RunningSpecs, { operators, registry }: RunningTelemetry) {
+  // A thread counts after it has taken over what was published before.
+  return pinRoutes({ desk, emit: operators.emit, delivered: () => registry.collect() });
 }

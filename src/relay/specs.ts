@@ -7,21 +7,25 @@ import { SpecAcquirer } from "../specs/acquire.ts";
 import type { SpecBackup } from "../specs/backup.ts";
 import { BackupKeepAlive } from "../specs/backup-keep-alive.ts";
 import { type BackupLag, BackupWriter } from "../specs/backup-writer.ts";
+import type { KnownVersions } from "../specs/deltas/compute.ts";
 import { DeltaRequests } from "../specs/deltas/delta-requests.ts";
 import { KnownVersionsFinder } from "../specs/deltas/known-versions.ts";
 import { type Feed, preloadFeeds } from "../specs/feed.ts";
 import { Fleet } from "../specs/fleet.ts";
 import { type SpecPreparer, WorkerPreparer } from "../specs/payload/preparer.ts";
+import type { PinDesk } from "../specs/pins/pin-desk.ts";
+import type { VersionGate } from "../specs/pins/version-gate.ts";
 import { SpecPoller } from "../specs/poller.ts";
 import { SpecQuery } from "../specs/query.ts";
 import { Readiness } from "../specs/readiness.ts";
 import { SpecRecovery } from "../specs/recovery.ts";
-import { SpecRefresher } from "../specs/refresh.ts";
+import { type RefreshBackup, SpecRefresher } from "../specs/refresh.ts";
 import { freeReplacedVersions } from "../specs/replaced-versions.ts";
+import type { Snapshot } from "../specs/snapshot.ts";
 import type { SpecSource } from "../specs/source.ts";
 import { SpecStore } from "../specs/store.ts";
 import type { Telemetry } from "../telemetry/telemetry.ts";
-import type { Tracing } from "../telemetry/tracing/tracing.ts";
+import type { Refresher, Tracing } from "../telemetry/tracing/tracing.ts";
 import { BlobSpecs } from "../upstream/blob-specs.ts";
 import { UpstreamEndpoint } from "../upstream/endpoint.ts";
 import { reportResponses, withReports } from "../upstream/response-events.ts";
@@ -29,12 +33,17 @@ import { StatsigSpecs } from "../upstream/specs.ts";
 import { VERSION } from "../version.ts";
 import type { RunningAccess } from "./access.ts";
 import type { BackupParts } from "./backup.ts";
+import { type OpenPins, openPins } from "./pins.ts";
 
 export interface RunningSpecs extends AsyncDisposable {
   readonly query: SpecQuery;
   readonly store: SpecStore;
   /** Feeds that are polled whether or not they are held. */
   readonly preload: readonly Feed[];
+  /** What operators do with versions and pins. */
+  readonly pins: PinDesk;
+  /** Returns the memory of versions that are kept and not served. */
+  readonly keptVersionBytes: () => number;
   /** Returns how far the backup lags behind; undefined if there is no backup. */
   readonly backupLag: () => BackupLag | undefined;
   /** Returns the memory of deltas, and of what they are computed from. */
@@ -67,38 +76,37 @@ export function startSpecs(config: Config, parts: SpecsParts): RunningSpecs {
   const { maxKeys, clearOnUnauthorized } = config;
   const running = new AsyncDisposableStack();
   let live = readReloadable(config);
-  const store = openStore(config, parts, (sdkKey) => live.preloaded.has(sdkKey));
-  const preparer = tracing.preparer(running.use(new WorkerPreparer(supervisor, config.maxPayloadBytes)));
+  const { store, freed } = openStore(config, parts, {
+    isPreloaded: (sdkKey) => live.preloaded.has(sdkKey),
+    admits: (snapshot, held) => pins.pins.admits(snapshot, held),
+  });
+  const pins = running.use(
+    openPins(config, { ...parts, store, freed, emit: telemetry.specs.emit, live: () => live }),
+  );
+  const comparer = running.use(new WorkerPreparer(supervisor, config.maxPayloadBytes));
+  const preparer = tracing.preparer(comparer);
   const known = new KnownVersionsFinder({ store, clock, bases: config.deltaHistory });
   const backup =
-    parts.backup && running.use(startBackup(config, parts.backup, { ...parts, store, preparer, known }));
+    parts.backup &&
+    running.use(startBackup(config, parts.backup, { ...parts, store, preparer, known, pins }));
   const upstream = openUpstream(config, parts);
   const stopping = new AbortController();
   running.defer(() => stopping.abort(new Error("the relay is shutting down")));
-  const refresher = tracing.refresher(
-    new SpecRefresher({
-      source: tracing.source(openSource(config, parts, upstream)),
-      preparer,
-      findKnown: (feed) => known.find(feed, backup?.readHistory),
-      deltas: config.requestsDeltas ? new DeltaRequests(clock) : undefined,
-      store,
-      clock,
-      policy: { clearOnUnauthorized },
-      maxInFlight: config.maxRequestsInFlight,
-      spacing: parts.spacing,
-      maxKeys,
-      intervalMs: () => live.intervalMs,
-      emit: telemetry.specs.emit,
-      backup: backup && tracing.writer(backup.writer),
-      signal: stopping.signal,
-    }),
-  );
-  const acquirer = tracing.acquirer(
-    new SpecAcquirer({
-      ...{ refresher, store, clock, clearOnUnauthorized, emit: telemetry.specs.emit },
-      ...backup,
-    }),
-  );
+  const findKnown = (feed: Feed) => known.find(feed, backup?.readHistory);
+  const writer = backup && tracing.writer(backup.writer);
+  const pinning = pins.start({
+    ...{ preparer, comparer, findKnown, recovery: backup?.recovery, writer },
+    ask: (feed) => specAcquirer.ask(feed),
+  });
+  const refresher = createRefresher(config, parts, {
+    ...{ store, preparer, findKnown, upstream, writer, gate: pinning.enforcer, signal: stopping.signal },
+    intervalMs: () => live.intervalMs,
+  });
+  const specAcquirer = new SpecAcquirer({
+    ...{ refresher, store, clock, clearOnUnauthorized, emit: telemetry.specs.emit },
+    ...backup,
+  });
+  const acquirer = tracing.acquirer(specAcquirer);
   const readiness = new Readiness({ store, clock, ...live });
   const poller = running.use(
     new SpecPoller({ store, acquirer, clock, supervisor, keepsJson: config.jsonWithProtobuf, ...live }),
@@ -109,6 +117,8 @@ export function startSpecs(config: Config, parts: SpecsParts): RunningSpecs {
     get preload() {
       return live.preload;
     },
+    pins: pinning.desk,
+    keptVersionBytes: () => pins.kept.bytes,
     backupLag: () => backup?.writer.lag,
     deltaBytes: () => known.heldBytes,
     upstreamIsRelay: () => upstream.isRelay,
@@ -124,7 +134,8 @@ export function startSpecs(config: Config, parts: SpecsParts): RunningSpecs {
     reconfigure(next) {
       const before = live.preload;
       live = readReloadable(next);
-      store.pin(live.preloaded);
+      store.preload(live.preloaded);
+      pinning.enforcer.check();
       backup?.fleet?.pollEvery(live.intervalMs);
       poller.reconfigure(live);
       readiness.reconfigure(live);
@@ -136,20 +147,60 @@ export function startSpecs(config: Config, parts: SpecsParts): RunningSpecs {
 }
 
 /** Returns the settings that a reload may change. */
-function readReloadable({ pollIntervalMs, preloadSdkKeys, monitoring: { maxStalenessMs } }: Config) {
+function readReloadable({ pollIntervalMs, preloadSdkKeys, pins, monitoring: { maxStalenessMs } }: Config) {
   const preloaded = new Set(preloadSdkKeys);
-  return { intervalMs: pollIntervalMs, maxStalenessMs, preloaded, preload: preloadFeeds(preloadSdkKeys) };
+  const preload = preloadFeeds(preloadSdkKeys);
+  return { intervalMs: pollIntervalMs, maxStalenessMs, preloaded, preload, pins };
+}
+
+interface RefresherParts {
+  readonly store: SpecStore;
+  readonly preparer: SpecPreparer;
+  readonly findKnown: (feed: Feed) => Promise<KnownVersions | undefined>;
+  readonly upstream: StatsigSpecs;
+  readonly writer: RefreshBackup | undefined;
+  readonly gate: VersionGate;
+  readonly intervalMs: () => number;
+  readonly signal: AbortSignal;
+}
+
+function createRefresher(
+  config: Config,
+  parts: SpecsParts,
+  { upstream, writer, ...rest }: RefresherParts,
+): Refresher {
+  const { clock, tracing, telemetry } = parts;
+  const { maxKeys, clearOnUnauthorized } = config;
+  return tracing.refresher(
+    new SpecRefresher({
+      ...rest,
+      source: tracing.source(openSource(config, parts, upstream)),
+      deltas: config.requestsDeltas ? new DeltaRequests(clock) : undefined,
+      clock,
+      policy: { clearOnUnauthorized },
+      maxInFlight: config.maxRequestsInFlight,
+      spacing: parts.spacing,
+      maxKeys,
+      emit: telemetry.specs.emit,
+      backup: writer,
+    }),
+  );
+}
+
+interface StoreRules {
+  readonly isPreloaded: (sdkKey: SdkKey) => boolean;
+  readonly admits: (snapshot: Snapshot, held: Snapshot) => boolean;
 }
 
 function openStore(
   { maxKeys, preloadSdkKeys }: Config,
   { access, telemetry }: SpecsParts,
-  isPreloaded: (sdkKey: SdkKey) => boolean,
-): SpecStore {
+  { isPreloaded, admits }: StoreRules,
+): { readonly store: SpecStore; readonly freed: (bytes: number) => void } {
   const { gate, admission, allowList } = access;
   const allows = (sdkKey: SdkKey) => gate.allows(sdkKey);
-  const store = new SpecStore({ maxKeys, pinned: preloadSdkKeys, allows });
-  freeReplacedVersions(store);
+  const store = new SpecStore({ maxKeys, preloaded: preloadSdkKeys, allows, admits });
+  const freed = freeReplacedVersions(store);
   store.listen({
     removed: ({ feed, ended }) => {
       if (ended === "evicted") telemetry.specs.emit({ kind: "spec_evicted", feed });
@@ -159,7 +210,7 @@ function openStore(
   allowList.onRemoved((removed) => {
     for (const sdkKey of removed) store.removeKey(sdkKey, "unauthorized");
   });
-  return store;
+  return { store, freed };
 }
 
 function openUpstream(
@@ -195,6 +246,7 @@ interface BackupUsers extends SpecsParts {
   readonly store: SpecStore;
   readonly preparer: SpecPreparer;
   readonly known: KnownVersionsFinder;
+  readonly pins: OpenPins;
 }
 
 interface RunningBackup extends AsyncDisposable {
@@ -207,7 +259,7 @@ interface RunningBackup extends AsyncDisposable {
 function startBackup(
   { pollIntervalMs: intervalMs, clearOnUnauthorized }: Config,
   { backup: untraced, fleetChannel: channel, touchEveryMs: everyMs, onReturn, onConfirmed }: BackupParts,
-  { store, preparer, known, clock, supervisor, telemetry, tracing }: BackupUsers,
+  { store, preparer, known, pins, clock, supervisor, telemetry, tracing }: BackupUsers,
 ): RunningBackup {
   const running = new AsyncDisposableStack();
   const stopping = new AbortController();
@@ -216,10 +268,15 @@ function startBackup(
   const { emit } = telemetry.specs;
   const { emit: emitBackup } = telemetry.backup;
   const backup = tracing.backup(untraced);
-  const recovery = new SpecRecovery({ backup, preparer, known, store, clock, emit, emitBackup });
+  const recovery = new SpecRecovery({
+    ...{ backup, preparer, known, store, clock, emit, emitBackup },
+    originalOf: pins.originalOf,
+  });
   const parts = { store, recovery, clock, supervisor };
   const fleet = channel && new Fleet({ channel, intervalMs, clearOnUnauthorized, signal, emit, ...parts });
-  const writer = running.use(new BackupWriter({ backup, fleet, emit: emitBackup, ...parts }));
+  const writer = running.use(
+    new BackupWriter({ backup, fleet, emit: emitBackup, mayStore: pins.mayStore, ...parts }),
+  );
   const keepAlive = running.use(new BackupKeepAlive({ backup, writer, everyMs, emit: emitBackup, ...parts }));
   onReturn?.(() => keepAlive.checkNow());
   // Versions and confirmations also come from upstream by way of another relay of the fleet.

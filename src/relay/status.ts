@@ -9,6 +9,7 @@ import { describeAddress } from "../redis/options.ts";
 import { SPECS_FILE_NAME } from "../sqlite/path.ts";
 import { type FeedHealth, findFeeds, formatFeeds } from "../telemetry/status/feeds.ts";
 import { formatIdLists, idListProblems } from "../telemetry/status/id-lists.ts";
+import { formatPins, pinProblems } from "../telemetry/status/pins.ts";
 import { findProblems, streamProblems } from "../telemetry/status/problems.ts";
 import { type Rates, sumCounts } from "../telemetry/status/rates.ts";
 import {
@@ -125,10 +126,12 @@ function readStatus(config: Config, parts: StatusParts, gathered: Gathered): Sta
   const events = eventsStatus(config, parts);
   const notReady = health.notReady();
   const lists = parts.idLists.status();
+  const pins = specs.pins.pinnedKeys();
   const problems = [
     ...findProblems({ telemetry, now, notReady, upstream, redis, local, events }),
     ...(lists === undefined ? [] : idListProblems(lists)),
     ...streamProblems(parts.serving.streamLimit),
+    ...pinProblems(pins),
   ];
   return {
     now: toIso(now),
@@ -143,6 +146,7 @@ function readStatus(config: Config, parts: StatusParts, gathered: Gathered): Sta
     events,
     sinks: sinkStatuses(telemetry),
     certificate: certificateStatus(telemetry),
+    pins: formatPins(pins),
     feeds_total: found.length,
     feeds_by_state: countByState(found),
     feeds: formatFeeds(found, readings),

@@ -52,6 +52,11 @@ export class SpecAcquirer {
     return this.#askUpstream(feed, priority, before);
   }
 
+  /** Asks upstream for a held feed now, whatever other relays have found out. Rejects only on shutdown. */
+  ask(feed: Feed): Promise<AcquireOutcome> {
+    return this.#askUpstream(feed, "cache_miss", this.#options.store.peek(feed));
+  }
+
   async #askUpstream(
     feed: Feed,
     priority: RefreshPriority,

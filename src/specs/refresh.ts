@@ -4,11 +4,13 @@ import type { Spacing } from "../platform/spacing.ts";
 import type { BackupWriter } from "./backup-writer.ts";
 import { ContentChanges } from "./content-changes.ts";
 import type { KnownVersions } from "./deltas/compute.ts";
+import type { VersionId } from "./deltas/delta.ts";
 import type { DeltaRequests } from "./deltas/delta-requests.ts";
 import type { EmitSpecEvent } from "./events.ts";
 import { type Feed, feedId } from "./feed.ts";
 import type { RefusalReason } from "./payload/payload.ts";
 import type { SpecPreparer } from "./payload/preparer.ts";
+import type { VersionGate } from "./pins/version-gate.ts";
 import { PollDelays } from "./poll-delays.ts";
 import { type RefreshPriority, type RequestSlot, RequestSlots } from "./request-slots.ts";
 import { isOtherContent, type PreparedPayload, type Snapshot } from "./snapshot.ts";
@@ -50,6 +52,8 @@ interface SpecRefresherOptions {
   readonly maxKeys: number;
   readonly emit: EmitSpecEvent;
   readonly backup?: RefreshBackup | undefined;
+  /** Holds back new versions of pinned keys. If undefined, no key is pinned. */
+  readonly gate?: VersionGate | undefined;
   /** Cancels requests to upstream on shutdown. */
   readonly signal: AbortSignal;
 }
@@ -127,10 +131,10 @@ export class SpecRefresher {
   }
 
   async #refreshNow(feed: Feed, inFlight: InFlight, slot: RequestSlot): Promise<RefreshOutcome> {
-    const { source, store, clock, deltas, emit, signal } = this.#options;
+    const { source, store, clock, deltas, emit, gate, signal } = this.#options;
     const startedAt = clock.now();
     const before = store.peek(feed);
-    const named = this.#contents.toRequest(before);
+    const named = this.#contents.toRequest(before, gate);
     const known = deltas?.offer(named, before) ?? named;
     // A download may take minutes, so a confirmation dates from the start of the request.
     const requestedAt = takeInstant(clock);
@@ -172,8 +176,9 @@ export class SpecRefresher {
   }
 
   #decide(feed: Feed, result: FetchResult): Decision {
-    const { store, policy } = this.#options;
-    const decision = decide(result, store.peek(feed)?.snapshot, policy);
+    const { store, policy, gate } = this.#options;
+    const held = store.peek(feed)?.snapshot;
+    const decision = decide(result, held && (gate?.newest(held) ?? held), policy);
     const mustWait = decision.kind === "publish" && this.#contents.mustWait(feed, decision.payload);
     return mustWait ? { kind: "confirm" } : decision;
   }
@@ -211,9 +216,11 @@ export class SpecRefresher {
     { startedAt, confirmed, relayed, contentEncoding, deltaBytes }: Origin,
     after: () => HeldFeed | undefined,
   ): Promise<RefreshOutcome> {
-    const { store, clock, emit, maxKeys, backup } = this.#options;
+    const { store, clock, emit, maxKeys, backup, gate } = this.#options;
+    const received = (await gate?.receive(feed, payload)) ?? { kind: "publish", payload };
+    if (received.kind === "held_back") return this.#heldBack(feed, payload, { startedAt, confirmed });
     const snapshot: Snapshot = {
-      ...payload,
+      ...received.payload,
       feed,
       source: "upstream",
       relayedSource: relayed?.source,
@@ -232,6 +239,8 @@ export class SpecRefresher {
           tookMs: clock.now() - startedAt,
         });
         return { kind: "fresh" };
+      case "held_back":
+        return this.#heldBack(feed, payload, { startedAt, confirmed });
       case "not_newer":
         // Meanwhile the backup delivered this version, or a newer one, from a relay that asked upstream later.
         return { kind: "fresh" };
@@ -243,6 +252,19 @@ export class SpecRefresher {
         emit({ kind: "spec_not_held", feed, maxKeys });
         return { kind: "full" };
     }
+  }
+
+  /** Upstream has responded, so that the served version counts as confirmed. */
+  #heldBack(
+    feed: Feed,
+    { lcut }: PreparedPayload,
+    origin: Pick<Origin, "startedAt" | "confirmed">,
+  ): RefreshOutcome {
+    const { store, clock, emit } = this.#options;
+    const servedLcut = store.peek(feed)?.snapshot.lcut ?? 0;
+    store.confirm(feed, origin.confirmed);
+    emit({ kind: "spec_held_back", feed, lcut, servedLcut, tookMs: clock.now() - origin.startedAt });
+    return { kind: "fresh" };
   }
 
   #keep(
@@ -316,8 +338,8 @@ type Decision =
   /** The SDK key is not, or no longer, valid: hold nothing for it. */
   | { readonly kind: "forget"; readonly status: number; readonly removeFromBackup: boolean };
 
-/** Decides what to do with the result of a request. Last known good: only `forget` takes anything away. */
-export function decide(result: FetchResult, held: Snapshot | undefined, policy: RefreshPolicy): Decision {
+/** Decides what to do with the result of a request. `held` is what upstream calls the newest version known. Last known good: only `forget` takes anything away. */
+export function decide(result: FetchResult, held: VersionId | undefined, policy: RefreshPolicy): Decision {
   const { clearOnUnauthorized } = policy;
   switch (result.kind) {
     case "prepared":
@@ -336,7 +358,7 @@ export function decide(result: FetchResult, held: Snapshot | undefined, policy: 
   }
 }
 
-function decidePayload(payload: PreparedPayload, held: Snapshot | undefined): Decision {
+function decidePayload(payload: PreparedPayload, held: VersionId | undefined): Decision {
   if (held === undefined || payload.lcut > held.lcut || isOtherContent(payload, held)) {
     return { kind: "publish", payload };
   }

@@ -325,6 +325,36 @@ export const PROCESS_METRICS = [
       "Serving threads that died, or hung (their event loop stopped) and were ended; each is replaced",
   },
   {
+    name: "ConfigSpecRepublished",
+    kinds: ["count"],
+    tags: ["sdk_key", "path"],
+    description: "Versions published again under a newer lcut, after a roll back or a release",
+  },
+  {
+    name: "ConfigSpecHeldBack",
+    kinds: ["count"],
+    tags: ["sdk_key", "path"],
+    description: "Newer versions from upstream that are not served, since their SDK key is pinned",
+  },
+  {
+    name: "SdkKeysPinned",
+    kinds: ["gauge"],
+    tags: [],
+    description: "SDK keys that are pinned to a version, by operators or --pin",
+  },
+  {
+    name: "VersionHistoryBytes",
+    kinds: ["gauge"],
+    tags: [],
+    description: "Memory of earlier versions that are kept for rolling back",
+  },
+  {
+    name: "OperatorActions",
+    kinds: ["count"],
+    tags: ["action", "result"],
+    description: "Requests to the operator API that changed something or read config specs",
+  },
+  {
     name: "Ready",
     kinds: ["gauge"],
     tags: [],
