@@ -1,8 +1,9 @@
 // Generates the tables of docs/monitoring.md from the declarations of metrics and the alert rules that query them.
 import { join } from "node:path";
+import { FLOW_METRICS } from "../../src/telemetry/metrics/flow-metrics.ts";
 import type { MetricRow } from "../../src/telemetry/metrics/metric.ts";
 import { ORIGINAL_METRICS } from "../../src/telemetry/metrics/original-metrics.ts";
-import { FLOW_METRICS, PROCESS_METRICS } from "../../src/telemetry/metrics/own-metrics.ts";
+import { PROCESS_METRICS } from "../../src/telemetry/metrics/process-metrics.ts";
 import { root } from "../command.ts";
 import { type AlertRule, readAlertRules } from "./alert-rules.ts";
 

@@ -57,16 +57,24 @@ export function djb2(key: string): string {
  * which contains no key.
  */
 export function readSdkKeyList(text: string, refuse: (problem: string) => never): readonly SdkKey[] {
-  if (text === "") return [];
-  return parseSdkKeyList(text.startsWith("@") ? readFile(text.slice(1), refuse) : text, refuse);
+  return text === "" ? [] : parseSdkKeyList(readListText(text, refuse), refuse);
+}
+
+/** Returns the contents of the file if the text is `@path`, and otherwise the text. */
+export function readListText(text: string, refuse: (problem: string) => never): string {
+  return text.startsWith("@") ? readFile(text.slice(1), refuse) : text;
+}
+
+/** Returns the entries of a list that are separated by commas or white space. */
+export function splitList(list: string): readonly string[] {
+  return list.split(/[\s,]+/).filter((entry) => entry !== "");
 }
 
 /** As {@link readSdkKeyList}, for the contents of a file. */
 export function parseSdkKeyList(list: string, refuse: (problem: string) => never): readonly SdkKey[] {
   if (list.includes("\0"))
     refuse("the list is not text in UTF-8, but perhaps in UTF-16, as some shells write it");
-  const entries = list.split(/[\s,]+/).filter((entry) => entry !== "");
-  const keys = entries.map((entry, index) => {
+  const keys = splitList(list).map((entry, index) => {
     const key = parseSdkKey(entry);
     if (key !== undefined && !entry.startsWith("console-")) return key;
     return refuse(`entry ${index + 1} ${explainEntry(entry)}`);

@@ -113,6 +113,7 @@ export class BootstrapRecovery implements SpecFiles {
         return;
       case "not_allowed":
       case "ended":
+      case "held_back":
         return;
     }
   }

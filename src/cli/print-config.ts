@@ -1,6 +1,6 @@
 import { stringify } from "yaml";
 import { redactSecrets, redactUserInfo } from "../access/redact.ts";
-import { maskSdkKey, readSdkKeyList } from "../access/sdk-key.ts";
+import { maskSdkKey, parseSdkKeyList, splitList } from "../access/sdk-key.ts";
 import { readConfig } from "../config/config.ts";
 import { findUnknownVariables } from "../config/environment.ts";
 import type { DoubtfulVariable, OptionSpec, VariableSpec } from "../config/option.ts";
@@ -64,10 +64,14 @@ function formatScalar({ kind }: OptionSpec, value: string): string {
 /** Shows the path of a key file, but not its keys. */
 function maskText(option: OptionSpec, { text, shown }: Setting): string {
   if (!option.isSecret || text.startsWith("@") || text === "") return redactSecrets(text);
-  const keys = readSdkKeyList(text, (problem) => {
+  // In `--pin` the version follows the key.
+  const [keys, rests] = [/=.*/, /[^=]*/].map((removed) =>
+    splitList(text).map((entry) => entry.replace(removed, "")),
+  );
+  const masked = parseSdkKeyList((keys ?? []).join(), (problem) => {
     throw new ConfigError(`${shown}: ${problem}`);
-  });
-  return keys.map(maskSdkKey).join(",");
+  }).map(maskSdkKey);
+  return masked.map((key, at) => key + (rests?.[at] ?? "")).join(",");
 }
 
 function shownValue({ isSecret }: VariableSpec, value: string): string {

@@ -30,6 +30,8 @@ export class RedisKeys {
   /** Written only to find out whether Redis accepts writes. */
   readonly writeProbe: string;
   readonly versionsChannel: string;
+  /** A hash, whose field `pins` has the pins of all SDK keys. */
+  readonly pins: string;
   readonly #prefix: string;
 
   /** `prefix`: as {@link parseKeyPrefix} returns it. */
@@ -40,6 +42,7 @@ export class RedisKeys {
     this.leader = `${this.ofRelays}leader`;
     this.writeProbe = `${this.ofRelays}write_probe`;
     this.versionsChannel = `${this.ofRelays}versions`;
+    this.pins = `${this.ofRelays}pins`;
   }
 
   /**

@@ -9,9 +9,11 @@ import { RedisConnection } from "../redis/connection.ts";
 import { isSoleKey } from "../redis/entries/owner.ts";
 import { RedisFleetChannel, RedisNotices } from "../redis/fleet.ts";
 import { RedisManifests } from "../redis/manifests.ts";
+import { RedisPins } from "../redis/pins.ts";
 import { WriteProbe } from "../redis/write-probe.ts";
 import type { SpecBackup } from "../specs/backup.ts";
 import type { FleetChannel } from "../specs/fleet.ts";
+import type { PinStorage } from "../specs/pins/pin-storage.ts";
 import type { PushChannel } from "../specs/push.ts";
 import { LocalBackup } from "../sqlite/backup.ts";
 import type { Telemetry } from "../telemetry/telemetry.ts";
@@ -21,6 +23,7 @@ import { readWarmUpEntries } from "./warm-up-entries.ts";
 export interface BackupParts extends AsyncDisposable {
   readonly backup: SpecBackup;
   readonly manifests: ManifestBackup;
+  readonly pins: PinStorage;
   /** Call this when upstream sends or confirms a version, to this relay or to another one of its fleet. */
   readonly onConfirmed?: () => void;
   /** Only with `--fleet-polling`. */
@@ -72,6 +75,7 @@ export function openBackup(config: Config, opening: BackupOpening): BackupParts 
       return {
         backup,
         manifests: backup,
+        pins: backup.pins,
         touchEveryMs: LOCAL_TOUCH_MS,
         onReturn: (listener) => backup.onOpened(listener),
         [Symbol.asyncDispose]: () => backup[Symbol.asyncDispose](),
@@ -124,6 +128,7 @@ function openRedisBackup(
   return {
     backup,
     manifests: new RedisManifests(redis, schemas, cacheTtlMs),
+    pins: new RedisPins(redis, notices || undefined, clock),
     touchEveryMs: Math.min(cacheTtlMs / TOUCHES_PER_TTL, MAX_TOUCH_EVERY_MS),
     onReturn: (listener) => redis.onUp(listener),
     onConfirmed: () => probe.upstreamResponded(),

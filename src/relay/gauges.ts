@@ -36,6 +36,8 @@ export function registerGauges(
   registry.gauge("RequestsInFlight", () => [[{}, serving.requestsInFlight()]]);
   registry.gauge("GrpcStreamsAllowed", () => [[{}, serving.streamLimit.maxStreams]]);
   registry.gauge("DeltaMemoryBytes", () => [[{}, specs.deltaBytes()]]);
+  registry.gauge("SdkKeysPinned", () => [[{}, specs.pins?.pinnedKeys().length ?? 0]]);
+  registry.gauge("VersionHistoryBytes", () => [[{}, specs.keptVersionBytes()]]);
   registry.gauge("SdkKeysHeld", () => [[{}, specs.store.keyCount]]);
   registerQueueGauges(registry, parts);
   registerFeedGauges(registry, parts);

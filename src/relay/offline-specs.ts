@@ -1,3 +1,4 @@
+import type { SdkKey } from "../access/sdk-key.ts";
 import type { BootstrapFiles } from "../bootstrap/files.ts";
 import { OfflineAcquirer } from "../bootstrap/offline.ts";
 import type { Config } from "../config/config.ts";
@@ -31,7 +32,8 @@ export function startOfflineSpecs(config: Config, parts: OfflineParts): RunningS
   const { clock, supervisor, telemetry, access, tracing, bootstrap: files } = parts;
   const running = new AsyncDisposableStack();
   let plan = readSpecPlan(config);
-  const store = openStore(config, parts, (sdkKey) => plan.preloaded.has(sdkKey));
+  const isPreloaded = (sdkKey: SdkKey) => plan.preloaded.has(sdkKey);
+  const { store } = openStore(config, parts, { isPreloaded });
   const preparer = tracing.preparer(running.use(new WorkerPreparer(supervisor, config.maxPayloadBytes)));
   const known = new KnownVersionsFinder({ store, clock, bases: config.deltaHistory });
   const findKnown = (feed: Parameters<typeof known.find>[0]) => known.find(feed, undefined);
@@ -52,6 +54,8 @@ export function startOfflineSpecs(config: Config, parts: OfflineParts): RunningS
     get preload() {
       return plan.preload;
     },
+    pins: undefined,
+    keptVersionBytes: () => 0,
     backupLag: () => undefined,
     deltaBytes: () => known.heldBytes,
     polled: wanted,
@@ -66,7 +70,7 @@ export function startOfflineSpecs(config: Config, parts: OfflineParts): RunningS
     notReady: () => readiness.reasons(),
     reconfigure(next) {
       plan = readSpecPlan(next);
-      store.pin(plan.preloaded);
+      store.preload(plan.preloaded);
       readiness.reconfigure(plan);
       telemetry.specs.polls.preload(plan.preload);
       files.checkNow();

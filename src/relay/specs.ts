@@ -7,21 +7,24 @@ import { SpecAcquirer } from "../specs/acquire.ts";
 import type { SpecBackup } from "../specs/backup.ts";
 import { BackupKeepAlive } from "../specs/backup-keep-alive.ts";
 import { type BackupLag, BackupWriter } from "../specs/backup-writer.ts";
+import type { KnownVersions } from "../specs/deltas/compute.ts";
 import { DeltaRequests } from "../specs/deltas/delta-requests.ts";
 import { KnownVersionsFinder } from "../specs/deltas/known-versions.ts";
 import type { ResponseOrigin } from "../specs/events.ts";
 import type { Feed } from "../specs/feed.ts";
 import { Fleet } from "../specs/fleet.ts";
 import { type SpecPreparer, WorkerPreparer } from "../specs/payload/preparer.ts";
+import type { PinDesk } from "../specs/pins/pin-desk.ts";
+import type { VersionGate } from "../specs/pins/version-gate.ts";
 import { SpecPoller } from "../specs/poller.ts";
 import { NEGATIVE_ENTRIES_PER_KEY, SpecQuery } from "../specs/query.ts";
 import { Readiness } from "../specs/readiness.ts";
 import { SpecRecovery } from "../specs/recovery.ts";
-import { SpecRefresher } from "../specs/refresh.ts";
+import { type RefreshBackup, SpecRefresher } from "../specs/refresh.ts";
 import type { SpecSource } from "../specs/source.ts";
 import type { SpecStore } from "../specs/store.ts";
 import type { Telemetry } from "../telemetry/telemetry.ts";
-import type { Tracing } from "../telemetry/tracing/tracing.ts";
+import type { Refresher, Tracing } from "../telemetry/tracing/tracing.ts";
 import { BlobSpecs } from "../upstream/blob-specs.ts";
 import { FailoverSpecs } from "../upstream/failover-specs.ts";
 import { reportResponses, withReports } from "../upstream/response-events.ts";
@@ -29,6 +32,7 @@ import { StatsigSpecs } from "../upstream/specs.ts";
 import type { RunningAccess } from "./access.ts";
 import type { BackupParts } from "./backup.ts";
 import { listFromFiles, recoverFromFiles } from "./bootstrap.ts";
+import { type OpenPins, openPins } from "./pins.ts";
 import { openStore, readSpecPlan } from "./spec-store.ts";
 import type { RunningUpstream } from "./upstream.ts";
 
@@ -40,6 +44,10 @@ export interface RunningSpecs extends AsyncDisposable {
   /** Returns the feeds that are polled. */
   readonly polled: () => Iterable<Feed>;
   readonly pollAfresh: SpecAcquirer["pollAfresh"];
+  /** What operators do with versions and pins. Undefined offline, where the files say what is served. */
+  readonly pins: PinDesk | undefined;
+  /** Returns the memory of versions that are kept and not served. */
+  readonly keptVersionBytes: () => number;
   /** Returns how far the backup lags behind; undefined if there is no backup. */
   readonly backupLag: () => BackupLag | undefined;
   /** Returns the memory of deltas, and of what they are computed from. */
@@ -70,11 +78,19 @@ export function startSpecs(config: Config, parts: SpecsParts): RunningSpecs {
   const { maxKeys, clearOnUnauthorized } = config;
   const running = new AsyncDisposableStack();
   let live = readSpecPlan(config);
-  const store = openStore(config, parts, (sdkKey) => live.preloaded.has(sdkKey));
-  const preparer = tracing.preparer(running.use(new WorkerPreparer(supervisor, config.maxPayloadBytes)));
+  const { store, freed } = openStore(config, parts, {
+    isPreloaded: (sdkKey) => live.preloaded.has(sdkKey),
+    admits: (snapshot, held) => pins.pins.admits(snapshot, held),
+  });
+  const pins = running.use(
+    openPins(config, { ...parts, store, freed, emit: telemetry.specs.emit, live: () => live }),
+  );
+  const comparer = running.use(new WorkerPreparer(supervisor, config.maxPayloadBytes));
+  const preparer = tracing.preparer(comparer);
   const known = new KnownVersionsFinder({ store, clock, bases: config.deltaHistory });
   const backup =
-    parts.backup && running.use(startBackup(config, parts.backup, { ...parts, store, preparer, known }));
+    parts.backup &&
+    running.use(startBackup(config, parts.backup, { ...parts, store, preparer, known, pins }));
   const findKnown = (feed: Feed) => known.find(feed, backup?.readHistory);
   const wanted = () => listFromFiles(store);
   const files =
@@ -82,24 +98,15 @@ export function startSpecs(config: Config, parts: SpecsParts): RunningSpecs {
     recoverFromFiles(config, { ...parts, files: parts.bootstrap, store, preparer, findKnown, wanted });
   const stopping = new AbortController();
   running.defer(() => stopping.abort(new Error("the relay is shutting down")));
-  const refresher = tracing.refresher(
-    new SpecRefresher({
-      source: tracing.source(openSource(config, parts)),
-      preparer,
-      findKnown,
-      deltas: config.requestsDeltas ? new DeltaRequests(clock) : undefined,
-      store,
-      clock,
-      policy: { clearOnUnauthorized },
-      maxInFlight: config.maxRequestsInFlight,
-      spacing: parts.spacing,
-      maxKeys,
-      intervalMs: () => live.intervalMs,
-      emit: telemetry.specs.emit,
-      backup: backup && tracing.writer(backup.writer),
-      signal: stopping.signal,
-    }),
-  );
+  const writer = backup && tracing.writer(backup.writer);
+  const pinning = pins.start({
+    ...{ preparer, comparer, findKnown, recovery: backup?.recovery, writer },
+    ask: (feed) => specAcquirer.pollAfresh(feed),
+  });
+  const refresher = createRefresher(config, parts, {
+    ...{ store, preparer, findKnown, writer, gate: pinning.enforcer, signal: stopping.signal },
+    intervalMs: () => live.intervalMs,
+  });
   const specAcquirer = new SpecAcquirer({
     ...{ refresher, store, files, clock, clearOnUnauthorized, emit: telemetry.specs.emit },
     ...backup,
@@ -117,6 +124,8 @@ export function startSpecs(config: Config, parts: SpecsParts): RunningSpecs {
     },
     polled: () => poller.polled(),
     pollAfresh: (feed) => specAcquirer.pollAfresh(feed),
+    pins: pinning.desk,
+    keptVersionBytes: () => pins.kept.bytes,
     backupLag: () => backup?.writer.lag,
     deltaBytes: () => known.heldBytes,
     query: new SpecQuery({
@@ -132,7 +141,8 @@ export function startSpecs(config: Config, parts: SpecsParts): RunningSpecs {
       const before = live.preload;
       live = readSpecPlan(next);
       parts.bootstrap?.checkNow();
-      store.pin(live.preloaded);
+      store.preload(live.preloaded);
+      pinning.enforcer.check();
       backup?.fleet?.pollEvery(live.intervalMs);
       poller.reconfigure(live);
       readiness.reconfigure(live);
@@ -141,6 +151,35 @@ export function startSpecs(config: Config, parts: SpecsParts): RunningSpecs {
     },
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   };
+}
+
+interface RefresherParts {
+  readonly store: SpecStore;
+  readonly preparer: SpecPreparer;
+  readonly findKnown: (feed: Feed) => Promise<KnownVersions | undefined>;
+  readonly writer: RefreshBackup | undefined;
+  readonly gate: VersionGate;
+  readonly intervalMs: () => number;
+  readonly signal: AbortSignal;
+}
+
+function createRefresher(config: Config, parts: SpecsParts, { writer, ...rest }: RefresherParts): Refresher {
+  const { clock, tracing, telemetry } = parts;
+  const { maxKeys, clearOnUnauthorized } = config;
+  return tracing.refresher(
+    new SpecRefresher({
+      ...rest,
+      source: tracing.source(openSource(config, parts)),
+      deltas: config.requestsDeltas ? new DeltaRequests(clock) : undefined,
+      clock,
+      policy: { clearOnUnauthorized },
+      maxInFlight: config.maxRequestsInFlight,
+      spacing: parts.spacing,
+      maxKeys,
+      emit: telemetry.specs.emit,
+      backup: writer,
+    }),
+  );
 }
 
 /** Returns a source that asks the endpoints of upstream, or the blob storage before them. */
@@ -168,6 +207,7 @@ interface BackupUsers extends SpecsParts {
   readonly store: SpecStore;
   readonly preparer: SpecPreparer;
   readonly known: KnownVersionsFinder;
+  readonly pins: OpenPins;
 }
 
 interface RunningBackup extends AsyncDisposable {
@@ -180,7 +220,7 @@ interface RunningBackup extends AsyncDisposable {
 function startBackup(
   { pollIntervalMs: intervalMs, clearOnUnauthorized }: Config,
   { backup: untraced, fleetChannel: channel, touchEveryMs: everyMs, onReturn, onConfirmed }: BackupParts,
-  { store, preparer, known, clock, supervisor, telemetry, tracing }: BackupUsers,
+  { store, preparer, known, pins, clock, supervisor, telemetry, tracing }: BackupUsers,
 ): RunningBackup {
   const running = new AsyncDisposableStack();
   const stopping = new AbortController();
@@ -189,10 +229,15 @@ function startBackup(
   const { emit } = telemetry.specs;
   const { emit: emitBackup } = telemetry.backup;
   const backup = tracing.backup(untraced);
-  const recovery = new SpecRecovery({ backup, preparer, known, store, clock, emit, emitBackup });
+  const recovery = new SpecRecovery({
+    ...{ backup, preparer, known, store, clock, emit, emitBackup },
+    originalOf: pins.originalOf,
+  });
   const parts = { store, recovery, clock, supervisor };
   const fleet = channel && new Fleet({ channel, intervalMs, clearOnUnauthorized, signal, emit, ...parts });
-  const writer = running.use(new BackupWriter({ backup, fleet, emit: emitBackup, ...parts }));
+  const writer = running.use(
+    new BackupWriter({ backup, fleet, emit: emitBackup, mayStore: pins.mayStore, ...parts }),
+  );
   const keepAlive = running.use(new BackupKeepAlive({ backup, writer, everyMs, emit: emitBackup, ...parts }));
   onReturn?.(() => keepAlive.checkNow());
   // Versions and confirmations also come from upstream by way of another relay of the fleet.

@@ -10,6 +10,7 @@ import { SPECS_FILE_NAME } from "../sqlite/path.ts";
 import { bootstrapProblems, formatBootstrap } from "../telemetry/status/bootstrap.ts";
 import { type FeedHealth, findFeeds, formatFeeds } from "../telemetry/status/feeds.ts";
 import { formatIdLists, idListProblems } from "../telemetry/status/id-lists.ts";
+import { formatPins, pinProblems } from "../telemetry/status/pins.ts";
 import { findProblems, streamProblems } from "../telemetry/status/problems.ts";
 import { type Rates, sumCounts } from "../telemetry/status/rates.ts";
 import {
@@ -121,11 +122,13 @@ function readStatus(config: Config, parts: StatusParts, gathered: Gathered): Sta
   const events = eventsStatus(config, parts);
   const notReady = health.notReady();
   const lists = parts.idLists.status();
+  const pins = specs.pins?.pinnedKeys() ?? [];
   const problems = [
     ...findProblems({ telemetry, now, notReady, upstream, redis, local, events }),
     ...bootstrapProblems(telemetry.bootstrap),
     ...(lists === undefined ? [] : idListProblems(lists)),
     ...streamProblems(parts.serving.streamLimit),
+    ...pinProblems(pins),
   ];
   return {
     now: toIso(now),
@@ -141,6 +144,7 @@ function readStatus(config: Config, parts: StatusParts, gathered: Gathered): Sta
     events,
     sinks: sinkStatuses(telemetry),
     certificate: certificateStatus(telemetry),
+    pins: formatPins(pins),
     feeds_total: found.length,
     feeds_by_state: countByState(found),
     feeds: formatFeeds(found, readings),

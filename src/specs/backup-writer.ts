@@ -17,6 +17,8 @@ interface BackupWriterOptions {
   readonly emit: EmitBackupEvent;
   /** Notified of each held version that the backup has, and of each attempt to write one that failed. */
   readonly fleet?: Pick<Fleet, "written" | "writeFailed"> | undefined;
+  /** Returns whether the backup may store a version from upstream, which need not be the one that its key is pinned to. */
+  readonly mayStore?: ((snapshot: Snapshot) => Promise<boolean>) | undefined;
 }
 
 /** Limit of feeds that are written concurrently. More would only wait in the queue of the backup. */
@@ -200,8 +202,9 @@ export class BackupWriter implements AsyncDisposable {
     if (held === undefined || held.isRevoked || held.snapshot.source === "bootstrap") return;
     const { snapshot } = held;
     // A version that was read from one copy is written to the others, unless another relay removes all of them meanwhile.
-    const { backup, recovery } = this.#options;
+    const { backup, recovery, mayStore } = this.#options;
     if (snapshot.source === backup.source && (await backup.wasRemoved(feed))) return;
+    if (snapshot.source === "upstream" && !((await mayStore?.(snapshot)) ?? true)) return;
     const ahead = await this.#ahead.get(snapshot);
     this.#ahead.delete(snapshot);
     const isWritten = ahead?.kind === "written" && !recovery.foundUnusable(feed);

@@ -1,6 +1,8 @@
 import type { Clock } from "../platform/clock.ts";
 import type { VersionId } from "./deltas/delta.ts";
 import { type Feed, feedId } from "./feed.ts";
+import type { VersionGate } from "./pins/version-gate.ts";
+import { upstreamId } from "./snapshot.ts";
 import { NOTHING_HELD } from "./source.ts";
 import type { HeldFeed, SpecStore } from "./store.ts";
 
@@ -37,15 +39,15 @@ export class ContentChanges {
   constructor(store: Pick<SpecStore, "listen">, clock: Clock) {
     this.#clock = clock;
     store.listen({
-      published: ({ feed, snapshot }) => this.#record(feed, snapshot),
+      published: ({ feed, snapshot }) => this.#record(feed, upstreamId(snapshot)),
       removed: ({ feed }) => this.#contents.delete(feedId(feed)),
     });
   }
 
-  /** Returns the version to name in a request to upstream. */
-  toRequest(held: HeldFeed | undefined): VersionId {
+  /** Returns the version to name in a request to upstream. `gate` knows of newer ones that are not served. */
+  toRequest(held: HeldFeed | undefined, gate?: Pick<VersionGate, "newest">): VersionId {
     if (held === undefined) return NOTHING_HELD;
-    const { lcut, checksum } = held.snapshot;
+    const { lcut, checksum } = gate?.newest(held.snapshot) ?? held.snapshot;
     const contents = this.#contents.get(feedId(held.feed));
     const mustWait = contents?.hasWaiting === true && this.#isWaiting(contents);
     return { lcut, checksum: mustWait ? "" : checksum };

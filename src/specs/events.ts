@@ -20,6 +20,23 @@ export type SpecEvent =
       /** Ms from the request to upstream until clients get the version. */
       readonly tookMs: number;
     }
+  /** An earlier or held back version was published under a newer lcut, after a roll back or a release. */
+  | {
+      readonly kind: "spec_republished";
+      readonly snapshot: Snapshot;
+      readonly previousLcut: number | undefined;
+    }
+  /** Upstream has a newer version, which is not served, since the key is pinned. */
+  | {
+      readonly kind: "spec_held_back";
+      readonly feed: Feed;
+      readonly lcut: number;
+      readonly servedLcut: number;
+      readonly tookMs: number;
+    }
+  /** Pins cannot be read or stored: what was read last applies. Emitted once until `pins_recovered`. */
+  | { readonly kind: "pins_failing"; readonly detail: string }
+  | { readonly kind: "pins_recovered" }
   /** A delta from upstream was refused: the whole version is requested at once. */
   | { readonly kind: "spec_delta_refused"; readonly feed: Feed; readonly detail: string }
   | { readonly kind: "spec_unchanged"; readonly feed: Feed; readonly lcut: number; readonly tookMs: number }

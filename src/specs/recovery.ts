@@ -1,5 +1,6 @@
 import type { Clock } from "../platform/clock.ts";
 import type { BackupRead, EmitBackupEvent, SpecBackup } from "./backup.ts";
+import type { VersionId } from "./deltas/delta.ts";
 import type { KnownVersionsFinder } from "./deltas/known-versions.ts";
 import type { EmitSpecEvent } from "./events.ts";
 import { type Feed, feedId, listFeeds } from "./feed.ts";
@@ -24,6 +25,8 @@ interface SpecRecoveryOptions {
   readonly clock: Clock;
   readonly emit: EmitSpecEvent;
   readonly emitBackup: EmitBackupEvent;
+  /** Returns what upstream calls a version that a relay has published under another lcut. */
+  readonly originalOf?: (feed: Feed, version: VersionId) => Promise<VersionId | undefined>;
 }
 
 interface RecoveryStart {
@@ -136,7 +139,7 @@ export class SpecRecovery {
     { raw, isUnverified, history }: BackupRead & { readonly kind: "found" },
     startedAt: number,
   ): Promise<Recovered | "unverified"> {
-    const { backup, preparer, known, store, clock, emit, emitBackup } = this.#options;
+    const { backup, preparer, known, store, clock, emit, emitBackup, originalOf } = this.#options;
     const preparation = await preparer.prepare(raw, await known?.find(feed, history));
     if (preparation.kind !== "prepared") {
       const isRefused = preparation.kind === "refused";
@@ -146,7 +149,8 @@ export class SpecRecovery {
     }
     const previousLcut = store.peek(feed)?.snapshot.lcut;
     const receivedAt = clock.now();
-    const snapshot: Snapshot = { ...preparation.payload, feed, source: backup.source, receivedAt };
+    const original = await originalOf?.(feed, preparation.payload);
+    const snapshot: Snapshot = { ...preparation.payload, feed, source: backup.source, receivedAt, original };
     if (store.publish(snapshot, { after, replacesContent }) !== "published") return "nothing_newer";
     emit({ kind: "spec_updated", snapshot, previousLcut, tookMs: receivedAt - startedAt });
     return "newer";

@@ -3,16 +3,24 @@ import { type Clock, type Instant, takeInstant } from "../platform/clock.ts";
 import type { Spacing } from "../platform/spacing.ts";
 import type { BackupWriter } from "./backup-writer.ts";
 import { ContentChanges } from "./content-changes.ts";
+import {
+  type Decision,
+  decide,
+  type FetchResult,
+  isFromFile,
+  type KeepResult,
+  type RefreshPolicy,
+} from "./decide.ts";
 import type { KnownVersions } from "./deltas/compute.ts";
 import type { DeltaRequests } from "./deltas/delta-requests.ts";
 import type { EmitSpecEvent } from "./events.ts";
 import { type Feed, feedId } from "./feed.ts";
-import type { RefusalReason } from "./payload/payload.ts";
 import type { SpecPreparer } from "./payload/preparer.ts";
+import type { VersionGate } from "./pins/version-gate.ts";
 import { PollDelays } from "./poll-delays.ts";
 import { type RefreshPriority, type RequestSlot, RequestSlots } from "./request-slots.ts";
-import { isOtherContent, type PreparedPayload, type Snapshot } from "./snapshot.ts";
-import type { FetchFailure, FetchOutcome, RelayedOrigin, SpecSource } from "./source.ts";
+import type { PreparedPayload, Snapshot } from "./snapshot.ts";
+import type { FetchOutcome, RelayedOrigin, SpecSource } from "./source.ts";
 import type { HeldFeed, SpecStore } from "./store.ts";
 
 /** The result of a refresh. Ask the store whether the feed is held now. */
@@ -50,6 +58,8 @@ interface SpecRefresherOptions {
   readonly maxKeys: number;
   readonly emit: EmitSpecEvent;
   readonly backup?: RefreshBackup | undefined;
+  /** Holds back new versions of pinned keys. If undefined, no key is pinned. */
+  readonly gate?: VersionGate | undefined;
   /** Cancels requests to upstream on shutdown. */
   readonly signal: AbortSignal;
 }
@@ -139,11 +149,11 @@ export class SpecRefresher {
   }
 
   async #refreshNow(feed: Feed, inFlight: InFlight, slot: RequestSlot): Promise<RefreshOutcome> {
-    const { source, store, clock, deltas, emit, signal } = this.#options;
+    const { source, store, clock, deltas, emit, gate, signal } = this.#options;
     const startedAt = clock.now();
     const before = store.peek(feed);
     // What a file has is no version that upstream is known to have: the whole newest one is requested, and takes its place.
-    const named = this.#contents.toRequest(isFromFile(before?.snapshot) ? undefined : before);
+    const named = this.#contents.toRequest(isFromFile(before?.snapshot) ? undefined : before, gate);
     const known = deltas?.offer(named, before) ?? named;
     // A download may take minutes, so a confirmation dates from the start of the request.
     const requestedAt = takeInstant(clock);
@@ -192,8 +202,9 @@ export class SpecRefresher {
   }
 
   #decide(feed: Feed, result: FetchResult): Decision {
-    const { store, policy } = this.#options;
-    const decision = decide(result, store.peek(feed)?.snapshot, policy);
+    const { store, policy, gate } = this.#options;
+    const held = store.peek(feed)?.snapshot;
+    const decision = decide(result, held && (isFromFile(held) ? held : (gate?.newest(held) ?? held)), policy);
     const mustWait = decision.kind === "publish" && this.#contents.mustWait(feed, decision.payload);
     return mustWait ? { kind: "confirm" } : decision;
   }
@@ -231,9 +242,11 @@ export class SpecRefresher {
     { startedAt, confirmed, relayed, contentEncoding, deltaBytes, host }: Origin,
     after: () => HeldFeed | undefined,
   ): Promise<RefreshOutcome> {
-    const { store, clock, emit, maxKeys, backup } = this.#options;
+    const { store, clock, emit, maxKeys, backup, gate } = this.#options;
+    const received = (await gate?.receive(feed, payload)) ?? { kind: "publish", payload };
+    if (received.kind === "held_back") return this.#heldBack(feed, payload, { startedAt, confirmed });
     const snapshot: Snapshot = {
-      ...payload,
+      ...received.payload,
       feed,
       source: "upstream",
       relayedSource: relayed?.source,
@@ -253,6 +266,8 @@ export class SpecRefresher {
           tookMs: clock.now() - startedAt,
         });
         return { kind: "fresh" };
+      case "held_back":
+        return this.#heldBack(feed, payload, { startedAt, confirmed });
       case "not_newer":
         // Meanwhile the backup delivered this version, or a newer one, from a relay that asked upstream later.
         return { kind: "fresh" };
@@ -264,6 +279,19 @@ export class SpecRefresher {
         emit({ kind: "spec_not_held", feed, maxKeys });
         return { kind: "full" };
     }
+  }
+
+  /** Upstream has responded, so that the served version counts as confirmed. */
+  #heldBack(
+    feed: Feed,
+    { lcut }: PreparedPayload,
+    origin: Pick<Origin, "startedAt" | "confirmed">,
+  ): RefreshOutcome {
+    const { store, clock, emit } = this.#options;
+    const servedLcut = store.peek(feed)?.snapshot.lcut ?? 0;
+    store.confirm(feed, origin.confirmed);
+    emit({ kind: "spec_held_back", feed, lcut, servedLcut, tookMs: clock.now() - origin.startedAt });
+    return { kind: "fresh" };
   }
 
   #keep(
@@ -311,64 +339,4 @@ function findDeltaProblem(outcome: FetchOutcome, result: FetchResult): string | 
   const { delta, mustBeWhole = false } = outcome.raw;
   const isPart = mustBeWhole && result.kind === "refused" && result.reason === "delta";
   return delta !== undefined || isPart ? result.detail : undefined;
-}
-
-/** The result of one request to upstream, after the payload was checked. */
-export type FetchResult =
-  | { readonly kind: "prepared"; readonly payload: PreparedPayload }
-  | { readonly kind: "no_update" }
-  | { readonly kind: "refused"; readonly reason: RefusalReason; readonly detail: string }
-  | { readonly kind: "unauthorized"; readonly status: number }
-  | FetchFailure;
-
-type KeepResult = Exclude<FetchResult, { kind: "prepared" | "no_update" }>;
-
-interface RefreshPolicy {
-  /** Whether to drop a feed, also from the backup, when upstream responds 401 or 403. Otherwise it is served on. */
-  readonly clearOnUnauthorized: boolean;
-}
-
-type Decision =
-  /** Serve this version from now on. */
-  | { readonly kind: "publish"; readonly payload: PreparedPayload }
-  /** The held version is the newest. */
-  | { readonly kind: "confirm" }
-  /** Change nothing; the result says why there is nothing new. */
-  | { readonly kind: "keep"; readonly result: KeepResult }
-  /** The SDK key is not, or no longer, valid: hold nothing for it. */
-  | { readonly kind: "forget"; readonly status: number; readonly removeFromBackup: boolean };
-
-/** Decides what to do with the result of a request. Last known good: only `forget` takes anything away. */
-export function decide(result: FetchResult, held: Snapshot | undefined, policy: RefreshPolicy): Decision {
-  const { clearOnUnauthorized } = policy;
-  switch (result.kind) {
-    case "prepared":
-      return decidePayload(result.payload, held);
-    case "no_update": {
-      if (held !== undefined && !isFromFile(held)) return { kind: "confirm" };
-      const detail = "upstream has no update for a first request";
-      return { kind: "keep", result: { kind: "failed", cause: "broken", detail } };
-    }
-    case "unauthorized":
-      // Upstream has never accepted a key whose version is from a file.
-      if (held !== undefined && !clearOnUnauthorized && !isFromFile(held)) return { kind: "keep", result };
-      return { kind: "forget", status: result.status, removeFromBackup: clearOnUnauthorized };
-    case "refused":
-    case "failed":
-      return { kind: "keep", result };
-  }
-}
-
-function decidePayload(payload: PreparedPayload, held: Snapshot | undefined): Decision {
-  if (held === undefined || payload.lcut > held.lcut || isOtherContent(payload, held)) {
-    return { kind: "publish", payload };
-  }
-  if (payload.lcut === held.lcut)
-    return isFromFile(held) ? { kind: "publish", payload } : { kind: "confirm" };
-  const detail = `upstream sent lcut ${payload.lcut}, which is older than the cached ${held.lcut}`;
-  return { kind: "keep", result: { kind: "refused", reason: "older", detail } };
-}
-
-function isFromFile(held: Snapshot | undefined): boolean {
-  return held?.source === "bootstrap";
 }

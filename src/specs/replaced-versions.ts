@@ -14,9 +14,9 @@ const DELAY_PER_MS = 20;
 /**
  * Frees the memory of versions that were replaced or removed, as far as this thread refers to it: each thread that holds the
  * versions has to call this for its own store. The garbage collector alone does so much later: it sees a small heap, but not the
- * buffers behind it.
+ * buffers behind it. Returns a function that counts further bytes that are no longer referred to.
  */
-export function freeReplacedVersions(store: Pick<SpecStore, "listen">): void {
+export function freeReplacedVersions(store: Pick<SpecStore, "listen">): (bytes: number) => void {
   let replacedBytes = 0;
   let lastTookMs = 0;
   let isScheduled = false;
@@ -27,14 +27,16 @@ export function freeReplacedVersions(store: Pick<SpecStore, "listen">): void {
     collectGarbage();
     lastTookMs = performance.now() - startedAt;
   };
-  const count = ({ snapshot }: { readonly snapshot: Snapshot }) => {
-    replacedBytes += sumBytes(snapshot);
+  const freed = (bytes: number) => {
+    replacedBytes += bytes;
     if (isScheduled || replacedBytes < MAX_REPLACED_BYTES) return;
     isScheduled = true;
     setTimeout(collect, Math.max(FREE_AFTER_MS, DELAY_PER_MS * lastTookMs)).unref();
   };
+  const count = ({ snapshot }: { readonly snapshot: Snapshot }) => freed(sumBytes(snapshot));
   // The version that a new one replaces is about as large.
   store.listen({ published: count, removed: count });
+  return freed;
 }
 
 function sumBytes({ bytes, compressed, deltas = [], history }: Snapshot): number {

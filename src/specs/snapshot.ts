@@ -48,6 +48,13 @@ export interface Snapshot extends PreparedPayload {
   readonly sourceHost?: string | undefined;
   /** Ms since the Unix epoch. */
   readonly receivedAt: number;
+  /** What upstream calls this version, if the relay published it again under a newer lcut. */
+  readonly original?: VersionId | undefined;
+}
+
+/** Returns what upstream calls a version, which requests to upstream have to name. */
+export function upstreamId({ original, lcut, checksum }: Snapshot): VersionId {
+  return original ?? { lcut, checksum };
 }
 
 /** The response to a client that is up to date, on every protocol. */

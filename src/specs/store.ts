@@ -19,7 +19,8 @@ interface StoreListener {
   followed?(held: HeldFeed): void;
 }
 
-export type PublishOutcome = "published" | "not_newer" | "full" | "not_allowed" | "ended";
+/** `held_back`: the key is pinned to another version. */
+export type PublishOutcome = "published" | "not_newer" | "held_back" | "full" | "not_allowed" | "ended";
 
 interface PublishOptions {
   /** As in {@link SpecStore.confirm}; undefined for a version that does not come from upstream. */
@@ -32,9 +33,12 @@ interface PublishOptions {
 
 interface SpecStoreOptions {
   readonly maxKeys: number;
-  readonly pinned?: Iterable<SdkKey>;
+  /** Keys that are never evicted. */
+  readonly preloaded?: Iterable<SdkKey>;
   /** Versions of keys that are not allowed are rejected. By default, all keys are allowed. */
   readonly allows?: (sdkKey: SdkKey) => boolean;
+  /** Returns whether a version may replace the held one. By default, every newer version may. */
+  readonly admits?: (snapshot: Snapshot, held: Snapshot) => boolean;
 }
 
 interface KeyEntry {
@@ -44,25 +48,27 @@ interface KeyEntry {
 
 /**
  * Holds the newest snapshot of every feed in memory. The lcut of a held feed never decreases; of several contents with one lcut, the
- * one that upstream sent last is held. Holds at most `maxKeys` SDK keys: one more evicts the least recently used key that is neither pinned nor followed by a stream.
+ * one that upstream sent last is held. Holds at most `maxKeys` SDK keys: one more evicts the least recently used key that is neither preloaded nor followed by a stream.
  */
 export class SpecStore {
   readonly #keys = new Map<SdkKey, KeyEntry>();
   readonly #maxKeys: number;
-  #pinned: ReadonlySet<SdkKey>;
+  #preloaded: ReadonlySet<SdkKey>;
   readonly #allows: (sdkKey: SdkKey) => boolean;
+  readonly #admits: (snapshot: Snapshot, held: Snapshot) => boolean;
   readonly #listeners = new Set<StoreListener>();
   #uses = 0;
 
-  constructor({ maxKeys, pinned, allows = () => true }: SpecStoreOptions) {
+  constructor({ maxKeys, preloaded, allows = () => true, admits = () => true }: SpecStoreOptions) {
     this.#maxKeys = maxKeys;
-    this.#pinned = new Set(pinned);
+    this.#preloaded = new Set(preloaded);
     this.#allows = allows;
+    this.#admits = admits;
   }
 
   /** Replaces the keys that are never evicted. */
-  pin(sdkKeys: Iterable<SdkKey>): void {
-    this.#pinned = new Set(sdkKeys);
+  preload(sdkKeys: Iterable<SdkKey>): void {
+    this.#preloaded = new Set(sdkKeys);
   }
 
   /** Counts as a use of the key. Called for every request. Accepts any text as the key: a text that is not a key is not held. */
@@ -111,7 +117,9 @@ export class SpecStore {
     const { confirmed, after } = options;
     if (!this.#allows(snapshot.feed.sdkKey)) return "not_allowed";
     const held = this.peek(snapshot.feed);
-    if (held !== undefined) return this.#replace(held, snapshot, options);
+    if (held !== undefined) {
+      return this.#admits(snapshot, held.snapshot) ? this.#replace(held, snapshot, options) : "held_back";
+    }
     if (after?.ended !== undefined) return "ended";
     const entry = this.#keys.get(snapshot.feed.sdkKey) ?? this.#admit(snapshot.feed.sdkKey);
     if (entry === undefined) return "full";
@@ -170,7 +178,7 @@ export class SpecStore {
     let oldest: SdkKey | undefined;
     let oldestUse = Number.POSITIVE_INFINITY;
     for (const [sdkKey, entry] of this.#keys) {
-      if (this.#pinned.has(sdkKey) || entry.feeds.some((held) => held?.isFollowed)) continue;
+      if (this.#preloaded.has(sdkKey) || entry.feeds.some((held) => held?.isFollowed)) continue;
       if (entry.lastUse < oldestUse) [oldest, oldestUse] = [sdkKey, entry.lastUse];
     }
     if (oldest === undefined) return false;

@@ -48,11 +48,15 @@ export type LocalAction =
     }
   | { readonly kind: "touch"; readonly feedDigest: string }
   | { readonly kind: "remove"; readonly feedDigest: string }
+  | { readonly kind: "read_pins" }
+  /** Replaces the pins if they are as expected. */
+  | { readonly kind: "replace_pins"; readonly expected: string | undefined; readonly text: string }
   /** Leaves one complete database file, without a write-ahead log. */
   | { readonly kind: "close" };
 
 /** Whether the action works while another process has the file locked for writing. */
-export const isRead = ({ kind }: LocalAction): boolean => kind === "read" || kind === "read_history";
+export const isRead = ({ kind }: LocalAction): boolean =>
+  kind === "read" || kind === "read_history" || kind === "read_pins";
 
 export type LocalWrite = Extract<LocalAction, { kind: "write" }>;
 
@@ -68,6 +72,8 @@ export type LocalOutcome =
   | { readonly kind: "done"; readonly replacedContent?: true }
   | { readonly kind: "found"; readonly version: StoredVersion }
   | { readonly kind: "found_history"; readonly history: Uint8Array<ArrayBuffer> }
+  | { readonly kind: "found_pins"; readonly text: string }
+  /** Also if pins are not as expected. */
   | { readonly kind: "none" }
   /** The stored body is longer than `maxBytes`. It was left in place. */
   | { readonly kind: "too_large" }

@@ -81,6 +81,10 @@ export class LocalBackupFile {
       case "remove":
         this.#file.use().remove(action.feedDigest);
         return { kind: "done" };
+      case "read_pins":
+        return this.#file.use().readPins();
+      case "replace_pins":
+        return this.#file.use().replacePins(action.expected, action.text);
       case "close":
         this.#file.close();
         this.#slots?.[Symbol.dispose]();

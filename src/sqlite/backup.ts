@@ -15,6 +15,7 @@ import {
 } from "../specs/backup.ts";
 import { type Feed, feedDigest } from "../specs/feed.ts";
 import { describeTooLarge } from "../specs/payload/payload.ts";
+import type { PinStorage } from "../specs/pins/pin-storage.ts";
 import type { Snapshot } from "../specs/snapshot.ts";
 import {
   isRead,
@@ -198,6 +199,18 @@ export class LocalBackup implements SpecBackup, ManifestBackup {
   async removeManifest(sdkKey: SdkKey): Promise<void> {
     await this.#queued(() => ({ kind: "remove", feedDigest: manifestDigest(sdkKey) }));
   }
+
+  /** Where the relays that share the file keep their pins. */
+  readonly pins: PinStorage = {
+    read: async () => {
+      const outcome = await this.#queued(() => ({ kind: "read_pins" }), 1);
+      return outcome.kind === "found_pins" ? outcome.text : undefined;
+    },
+    replace: async (expected, text) => {
+      const outcome = await this.#queued(() => ({ kind: "replace_pins", expected, text }));
+      return outcome.kind === "done";
+    },
+  };
 
   /** Reads have priority, because a client may be waiting. If the Worker hangs, all waiting calls reject at once. */
   async #queued(action: () => LocalAction, priority = 0): Promise<LocalOutcome> {

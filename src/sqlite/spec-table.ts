@@ -13,6 +13,7 @@ import {
   transact,
 } from "./database.ts";
 import { HistoryTable } from "./history-table.ts";
+import { PinTable } from "./pin-table.ts";
 
 /** `used_at` is updated at most once in this time, because an update costs a commit. */
 const USED_AT_PRECISION_MS = 10 * 60_000;
@@ -35,6 +36,7 @@ export class SpecTable {
   readonly #statements: Statements;
   readonly #users: SpecUsers;
   readonly #histories: HistoryTable;
+  readonly #pins: PinTable;
 
   constructor(db: DatabaseSync, limits: LocalLimits, slots: RelaySlots) {
     this.#db = db;
@@ -42,6 +44,16 @@ export class SpecTable {
     this.#statements = new Statements(db);
     this.#users = new SpecUsers(db, slots);
     this.#histories = new HistoryTable(db);
+    this.#pins = new PinTable(db);
+  }
+
+  readPins(): LocalOutcome {
+    const text = this.#pins.read();
+    return text === undefined ? { kind: "none" } : { kind: "found_pins", text };
+  }
+
+  replacePins(expected: string | undefined, text: string): LocalOutcome {
+    return { kind: this.#pins.replace(expected, text) ? "done" : "none" };
   }
 
   /** Writes nothing unless the row is corrupt, so that a file that can't be written can still be read. */

@@ -36,7 +36,7 @@ const start = () => {
     clock,
     emit,
   });
-  const keeper = new BackupKeepAlive({
+  const enforcer = new BackupKeepAlive({
     supervisor: strictSupervisor(clock),
     backup,
     writer,
@@ -45,7 +45,7 @@ const start = () => {
     emit,
     everyMs: 60_000,
   });
-  return { clock, backup, store, recovery, writer, keeper };
+  return { clock, backup, store, recovery, writer, enforcer };
 };
 
 const step = fc.oneof(
@@ -63,7 +63,7 @@ const step = fc.oneof(
 test("after any events, a backup that recovers gets the newest cached versions, and no lcut decreases", async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(step, { maxLength: 40 }), async (steps) => {
-      const { clock, backup, store, writer, keeper } = start();
+      const { clock, backup, store, writer, enforcer } = start();
       for (const each of steps) {
         const feed = feeds["feed" in each ? each.feed : 0] ?? feedOf("secret-a");
         if (each.kind === "publish") store.publish(snapshotOf(feed, each.lcut));
@@ -86,7 +86,7 @@ test("after any events, a backup that recovers gets the newest cached versions, 
       }
       for (const lcuts of backup.writtenLcuts.values())
         expect(lcuts).toEqual([...new Set(lcuts)].sort((a, b) => a - b));
-      await keeper[Symbol.asyncDispose]();
+      await enforcer[Symbol.asyncDispose]();
       await writer[Symbol.asyncDispose]();
       expect(clock.sleeping).toBe(0);
     }),
@@ -109,7 +109,7 @@ const contentStep = fc.oneof(
 test("after any events, a backup that recovers has the content of each lcut that upstream sent last", async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(contentStep, { maxLength: 40 }), async (steps) => {
-      const { clock, backup, store, writer, keeper } = start();
+      const { clock, backup, store, writer, enforcer } = start();
       for (const each of steps) {
         const feed = feeds["feed" in each ? each.feed : 0] ?? feedOf("secret-a");
         if (each.kind === "publish") {
@@ -130,7 +130,7 @@ test("after any events, a backup that recovers has the content of each lcut that
       }
       for (const lcuts of backup.writtenLcuts.values())
         expect(lcuts).toEqual(lcuts.toSorted((a, b) => a - b));
-      await keeper[Symbol.asyncDispose]();
+      await enforcer[Symbol.asyncDispose]();
       await writer[Symbol.asyncDispose]();
     }),
     { numRuns: 150 },
@@ -138,7 +138,7 @@ test("after any events, a backup that recovers has the content of each lcut that
 }, 60_000);
 
 test("a content that was stored once does not replace a later one of another relay, whatever happens then", async () => {
-  const { clock, backup, store, writer, keeper } = start();
+  const { clock, backup, store, writer, enforcer } = start();
   const [feed = feedOf("secret-a")] = feeds;
   const snapshot = snapshotOf(feed, 5, "a");
   await writer.writeAhead(snapshot);
@@ -149,7 +149,7 @@ test("a content that was stored once does not replace a later one of another rel
   store.confirm(feed, takeInstant(clock));
   writer.confirmed(feed);
   writer.restore(feed);
-  keeper.checkNow();
+  enforcer.checkNow();
   await clock.advance(200_000);
   expect(backup.entries.get(feedId(feed))).toBe(later);
 });
@@ -201,14 +201,14 @@ test("a completed removal is not repeated over what another relay wrote since", 
 });
 
 test("a version that the backup lost while upstream rejected the key is written at the next confirmation", async () => {
-  const { clock, backup, store, writer, keeper } = start();
+  const { clock, backup, store, writer, enforcer } = start();
   const [feed] = feeds;
   if (feed === undefined) throw new Error("no feed");
   store.publish(snapshotOf(feed, 10));
   await clock.advance(100);
   store.peek(feed)?.revoke(clock);
   backup.entries.delete(feedId(feed));
-  keeper.checkNow();
+  enforcer.checkNow();
   await clock.advance(100);
   expect(backup.entries.has(feedId(feed))).toBe(false);
   store.confirm(feed, takeInstant(clock));
@@ -218,13 +218,13 @@ test("a version that the backup lost while upstream rejected the key is written 
 });
 
 test("a backup that comes back during a keep-alive round gets another round", async () => {
-  const { clock, backup, store, keeper } = start();
+  const { clock, backup, store, enforcer } = start();
   for (const feed of feeds) store.publish(snapshotOf(feed, 7));
   await clock.advance(10);
   backup.touchTakesMs = 500;
   await clock.advance(60_100);
   backup.entries.clear();
-  keeper.checkNow();
+  enforcer.checkNow();
   await clock.advance(5_000);
   expect(backup.entries.size).toBe(3);
 });

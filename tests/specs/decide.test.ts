@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { decide, type FetchResult } from "../../src/specs/refresh.ts";
+import { decide, type FetchResult } from "../../src/specs/decide.ts";
 import { feedOf, snapshotOf } from "../support/specs/snapshots.ts";
 
 const held = snapshotOf(feedOf("secret-a"), 5, "held");

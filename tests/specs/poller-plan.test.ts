@@ -80,13 +80,13 @@ describe("other preloaded feeds", () => {
     await using flow = specFlow({
       maxKeys: 2,
       preload: [a, b],
-      pinned: [sdkKeyOf("secret-a"), sdkKeyOf("secret-b")],
+      preloaded: [sdkKeyOf("secret-a"), sdkKeyOf("secret-b")],
     });
     flow.poller.start();
     await flow.clock.advance(1);
     const c = feedOf("secret-c");
     expect((await flow.cacheMiss(c)).kind).toBe("full");
-    flow.store.pin([sdkKeyOf("secret-b")]);
+    flow.store.preload([sdkKeyOf("secret-b")]);
     flow.poller.reconfigure({ intervalMs: POLL_INTERVAL_MS, preload: [b] });
     expect((await flow.cacheMiss(c)).kind).toBe("fresh");
     expect(flow.store.peek(a)).toBeUndefined();

@@ -123,7 +123,7 @@ describe("polling ends", () => {
 });
 
 describe("a preloaded feed", () => {
-  const preloaded = (feed: Feed) => ({ preload: [feed], pinned: [sdkKeyOf(feed.sdkKey)] });
+  const preloaded = (feed: Feed) => ({ preload: [feed], preloaded: [sdkKeyOf(feed.sdkKey)] });
 
   test("is fetched at the start and polled from then on", async () => {
     await using flow = specFlow(preloaded(a));

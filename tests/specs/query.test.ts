@@ -135,7 +135,7 @@ describe("an entry of the negative cache", () => {
   });
 
   test("is also added for a key for which there is no room", async () => {
-    await using flow = askable({ maxKeys: 1, pinned: [sdkKeyOf("secret-a")] });
+    await using flow = askable({ maxKeys: 1, preloaded: [sdkKeyOf("secret-a")] });
     await flow.ask();
     const answer = { kind: "unavailable", retryAfterMs: 1_000 } as const;
     expect(await flow.ask(feedOf("secret-b"))).toEqual(answer);

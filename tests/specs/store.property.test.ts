@@ -5,7 +5,7 @@ import { type HeldFeed, type PublishOutcome, SpecStore } from "../../src/specs/s
 import { feedOf, sdkKeyOf, snapshotOf } from "../support/specs/snapshots.ts";
 
 const MAX_KEYS = 3;
-const PINNED = sdkKeyOf("key-0");
+const PRELOADED = sdkKeyOf("key-0");
 
 type Step =
   | {
@@ -54,7 +54,7 @@ class Follower {
 
 /** A store, and what its listeners observed. */
 class WatchedStore {
-  readonly store = new SpecStore({ maxKeys: MAX_KEYS, pinned: [PINNED] });
+  readonly store = new SpecStore({ maxKeys: MAX_KEYS, preloaded: [PRELOADED] });
   readonly added: HeldFeed[] = [];
   readonly removed: HeldFeed[] = [];
   followers: Follower[] = [];
@@ -70,7 +70,7 @@ class WatchedStore {
   }
 
   isProtected(sdkKey: string): boolean {
-    return sdkKey === PINNED || this.followers.some(({ held }) => held.feed.sdkKey === sdkKey);
+    return sdkKey === PRELOADED || this.followers.some(({ held }) => held.feed.sdkKey === sdkKey);
   }
 
   #publish({ feed, lcut, checksum, replacesContent }: Step & { readonly kind: "publish" }): PublishOutcome {
@@ -153,7 +153,7 @@ describe("with any sequence of publish, remove, find, follow and unfollow", () =
     );
   });
 
-  test("evicts the least recently used key that is neither pinned nor followed", () => {
+  test("evicts the least recently used key that is neither preloaded nor followed", () => {
     always(
       (watched) => ({
         candidate: watched.uses.find((key) => !watched.isProtected(key)),

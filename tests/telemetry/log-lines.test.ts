@@ -39,6 +39,10 @@ describe("at level debug", () => {
 /** The lines at level info. Operators may match messages and fields, so a change must be deliberate. */
 const SHOWN = `
 info  spec_updated: config specs updated (feed lcut previous_lcut bytes source took_ms)
+info  spec_republished: config specs published again (feed version lcut previous_lcut)
+info  spec_held_back: newer config specs held back, SDK key is pinned (feed lcut served_lcut)
+warn  pins_failing: pins cannot be read or stored, the last ones apply (detail)
+info  pins_recovered: pins can be read and stored again ()
 warn  spec_refused: upstream failing, serving last known config (cause detail feed)
 warn  spec_delta_refused: delta rejected, fetching whole config specs (detail feed)
 warn  spec_fetch_failed: upstream failing, serving last known config (cause detail feed)

@@ -4,6 +4,7 @@ import { ConfigError, type Environment, type Settings } from "../settings.ts";
 import { type EndpointLocation, readEndpoints } from "../upstream-endpoints.ts";
 import { type BlobStorageReading, readBlobStorage } from "./blob-storage.ts";
 import { LIMITS } from "./limits.ts";
+import { readPins } from "./pins.ts";
 
 /** Which config specs are fetched, from where and how often. */
 export interface SpecsConfig extends BlobStorageReading {
@@ -30,6 +31,17 @@ export interface SpecsConfig extends BlobStorageReading {
   /** `SFP_STARTUP_WARMUP_KEYS_JSON`; undefined if it is empty. */
   readonly warmUpJson: string | undefined;
   readonly upstream: UpstreamConfig;
+  readonly versionHistory: VersionHistoryConfig;
+  /** `--pin`: the lcut to which each key is pinned. */
+  readonly pins: ReadonlyMap<SdkKey, number>;
+}
+
+/** Earlier versions that operators can roll back to. */
+interface VersionHistoryConfig {
+  /** Limit of versions of a feed besides the served and the newest one; 0 keeps none. */
+  readonly perFeed: number;
+  /** Limit of all of them together. */
+  readonly maxBytes: number;
 }
 
 /** How requests for config specs and ID lists are sent. Log events have limits of their own. */
@@ -70,6 +82,11 @@ export function readSpecs(settings: Settings, env: Environment): SpecsConfig {
     preloadSdkKeys: readPreload(settings, maxKeys),
     warmUpJson: env["SFP_STARTUP_WARMUP_KEYS_JSON"]?.trim() || undefined,
     upstream: readUpstream(settings),
+    versionHistory: {
+      perFeed: settings.integer(SPECS.versionHistory),
+      maxBytes: settings.integer(SPECS.versionHistoryMaxInMb) * 1024 * 1024,
+    },
+    pins: readPins(settings.text(SPECS.pin), settings.shown(SPECS.pin)),
   };
 }
 
@@ -176,6 +193,34 @@ export const SPECS = {
     placeholder: "KEYS|@FILE",
     isReloadable: true,
     description: "SDK keys to fetch at start, before any client requests them, comma-separated or @FILE",
+  },
+  versionHistory: {
+    name: "version-history",
+    kind: "integer",
+    default: "5",
+    min: 0,
+    max: 100,
+    placeholder: "VERSIONS",
+    description: "Number of earlier versions of each feed to keep in memory, for rolling back; 0 keeps none",
+  },
+  versionHistoryMaxInMb: {
+    name: "version-history-max-in-mb",
+    kind: "integer",
+    default: "64",
+    min: 1,
+    max: 1_000_000,
+    placeholder: "MB",
+    description: "Limit of all earlier versions together, compressed, in MB; the oldest are dropped first",
+  },
+  pin: {
+    name: "pin",
+    kind: "text",
+    isList: true,
+    isSecret: true,
+    placeholder: "KEY=LCUT|@FILE",
+    isReloadable: true,
+    description:
+      "Versions beyond which SDK keys do not go, comma-separated or @FILE; the lcut is that of the version",
   },
   deltaHistory: {
     name: "delta-history",

@@ -22,6 +22,8 @@ export class DeltaRequests {
   offer(version: VersionId, held: HeldFeed | undefined): HeldVersion {
     const snapshot = held?.snapshot;
     if (held === undefined || snapshot?.format !== "proto" || version.checksum === "") return version;
+    // Upstream does not know a version that the relay published again.
+    if (snapshot.original !== undefined || version.lcut !== snapshot.lcut) return version;
     const isPaused = this.#clock.elapsed() < (this.#pausedUntil.get(held) ?? 0);
     return isPaused ? version : { ...version, deltaBase: snapshot.bytes };
   }

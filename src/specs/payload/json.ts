@@ -1,4 +1,5 @@
 import { isUtf8 } from "node:buffer";
+import type { ByteRange } from "./envelopes.ts";
 import { limitChecksum, type PayloadFacts, PayloadRefused, parseLcut } from "./payload.ts";
 
 /** The members that are read. None of their names contains a character that must be escaped. */
@@ -26,7 +27,25 @@ export function readJsonFacts(bytes: Uint8Array): PayloadFacts {
 
 /** Returns undefined if the text is not a JSON object. Of duplicate members the last one counts, as with JSON.parse. */
 function readMembers(text: Uint8Array): ReadonlyMap<string, unknown> | undefined {
+  const ranges = findMembers(text);
+  if (ranges === undefined) return undefined;
   const members = new Map<string, unknown>();
+  for (const { name, value } of ranges) {
+    const read = parse(text, ...name);
+    if (typeof read === "string" && WANTED.has(read)) members.set(read, parse(text, ...value));
+  }
+  return members;
+}
+
+/** Where a member of an object is. The name includes its quotes. */
+interface MemberRange {
+  readonly name: ByteRange;
+  readonly value: ByteRange;
+}
+
+/** Returns the members of an object, in their order and with duplicates. Returns undefined if the text is not one JSON object. */
+export function findMembers(text: Uint8Array): readonly MemberRange[] | undefined {
+  const members: MemberRange[] = [];
   let at = skipSpace(text, 0);
   if (text[at] !== OPEN_OBJECT) return undefined;
   at = skipSpace(text, at + 1);
@@ -36,8 +55,7 @@ function readMembers(text: Uint8Array): ReadonlyMap<string, unknown> | undefined
     const valueAt = startOfMemberValue(text, nameAt);
     const valueEnd = valueAt === MALFORMED ? MALFORMED : endOfValue(text, valueAt);
     if (valueEnd === MALFORMED) return undefined;
-    const name = parse(text, nameAt, endOfString(text, nameAt));
-    if (typeof name === "string" && WANTED.has(name)) members.set(name, parse(text, valueAt, valueEnd));
+    members.push({ name: [nameAt, endOfString(text, nameAt)], value: [valueAt, valueEnd] });
     at = skipSpace(text, valueEnd);
     if (text[at] === CLOSE_OBJECT) return isAtEnd(text, at + 1) ? members : undefined;
     if (text[at] !== COMMA) return undefined;

@@ -20,6 +20,8 @@ export interface RawPayload {
    * refused if anything is left out.
    */
   readonly mustBeWhole?: boolean;
+  /** The lcut that the version gets in place of its own: it is published again, so that clients with a newer one take it. */
+  readonly restampTo?: number;
 }
 
 /** What is needed to make a version of a delta. */

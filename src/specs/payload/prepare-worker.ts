@@ -1,4 +1,8 @@
 import { handleCalls } from "../../platform/worker-calls.ts";
+import { type DiffRequest, diffVersions, type VersionDiff } from "../versions/diff.ts";
 import { type Preparation, type PreparationRequest, prepare } from "./prepare.ts";
 
-handleCalls<PreparationRequest, Preparation>(prepare);
+/** Operators compare versions so rarely that this needs no Worker of its own. */
+handleCalls<PreparationRequest | DiffRequest, Preparation | VersionDiff>((request) =>
+  "raw" in request ? prepare(request) : diffVersions(request),
+);

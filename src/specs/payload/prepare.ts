@@ -17,6 +17,7 @@ import {
   type RefusalReason,
 } from "./payload.ts";
 import { readProtoFacts } from "./proto.ts";
+import { restamp } from "./restamp.ts";
 
 export type Preparation =
   | {
@@ -74,9 +75,26 @@ async function inspectWhole({ raw, maxBytes, known }: PreparationRequest): Promi
   const body = await inspectCoded(raw.body, raw.contentEncoding, maxBytes);
   const work = async () => {
     const decoded = await body.decode();
+    if (raw.restampTo !== undefined) return prepareRestamped(raw, decoded, raw.restampTo, known);
     return raw.format === "proto" ? prepareProto(raw, { decoded }, known) : prepareJson(raw, decoded);
   };
   return { decodedBytes: body.decodedBytes, work };
+}
+
+async function prepareRestamped(
+  raw: RawPayload,
+  original: Uint8Array<ArrayBuffer>,
+  lcut: number,
+  known: KnownVersions | undefined,
+): Promise<Preparation> {
+  const decoded = restamp(original, raw.format, lcut);
+  freeBytes(original);
+  // Without a coding they are the same bytes.
+  if (raw.body.buffer !== original.buffer) freeBytes(raw.body);
+  const renewed = { ...raw, headerLcut: lcut, contentEncoding: "", body: new Uint8Array() };
+  if (raw.format === "json") return prepareJson(renewed, decoded);
+  const body = await encode(decoded, "statsig-br");
+  return prepareProto({ ...renewed, contentEncoding: "statsig-br", body }, { decoded }, known);
 }
 
 /** Makes the whole version. Its entity tag is that of a relay that got it whole, if the entities are in the same order. */

@@ -1,6 +1,7 @@
+import { FLOW_METRICS } from "./flow-metrics.ts";
 import type { MetricRow } from "./metric.ts";
 import { ORIGINAL_METRICS } from "./original-metrics.ts";
-import { FLOW_METRICS, PROCESS_METRICS } from "./own-metrics.ts";
+import { PROCESS_METRICS } from "./process-metrics.ts";
 
 /** All metrics. Names and tags of measurements are checked against these rows at compile time. */
 export const METRICS = [...ORIGINAL_METRICS, ...FLOW_METRICS, ...PROCESS_METRICS] as const;

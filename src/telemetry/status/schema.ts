@@ -25,6 +25,8 @@ export interface StatusReport {
   readonly sinks: readonly SinkStatus[];
   /** Null without TLS. */
   readonly certificate: CertificateStatus | null;
+  /** SDK keys that are pinned to a version; at most 100. */
+  readonly pins: readonly PinStatus[];
   readonly feeds_total: number;
   readonly feeds_by_state: Readonly<Record<FeedState, number>>;
   /** At most 1,000. Feeds with problems come first, then those with the most streams and requests. */
@@ -38,6 +40,27 @@ export interface Problem {
   readonly text: string;
   readonly since: Timestamp;
   readonly detail: string | null;
+}
+
+/** An SDK key whose newer versions are not served. */
+export interface PinStatus {
+  /** The SDK key, masked. */
+  readonly key: string;
+  /** The pinned version as upstream calls it; null if this relay has no version of the key. */
+  readonly lcut: number | null;
+  /** An operator, over the operator API, or `--pin`. */
+  readonly source: "operator" | "config";
+  /** Null for `--pin`. */
+  readonly since: Timestamp;
+  /** The address of the operator's client; null for `--pin`. */
+  readonly by: string | null;
+  readonly reason: string | null;
+  /** The number of newer versions that this relay knows. */
+  readonly held_back: number;
+  /** The number of feeds that serve another version, since this relay does not have the pinned one. */
+  readonly missing_feeds: number;
+  /** Whether the pin outlives the process. */
+  readonly stored: boolean;
 }
 
 export type ProblemKind =
@@ -70,6 +93,8 @@ export type ProblemKind =
   | "certificate_expires"
   | "certificate_refused"
   | "allowed_keys_refused"
+  | "key_pinned"
+  | "pinned_version_missing"
   | "serving_threads_missing"
   | "unexpected_error";
 

@@ -30,6 +30,10 @@ const UPDATES_PER_MIN = 600;
 const MAX_TIMED_FEEDS = 10_000;
 
 type SpecUpdated = Extract<SpecEvent, { kind: "spec_updated" }>;
+type PinEvent = Extract<
+  SpecEvent,
+  { kind: "spec_republished" | "spec_held_back" | "pins_failing" | "pins_recovered" }
+>;
 type SpecRefused = Extract<SpecEvent, { kind: "spec_refused" }>;
 type SpecUnauthorized = Extract<SpecEvent, { kind: "spec_unauthorized" }>;
 
@@ -80,16 +84,15 @@ export class SpecTelemetry {
       case "spec_updated":
         this.#recordUpdate(event);
         return;
-      case "spec_unchanged": {
-        const { feed, lcut, tookMs } = event;
-        registry.time("HttpDataProviderNoData", toTags(feed), tookMs, toRequestTags(feed, lcut));
-        this.#recordPoll(feed, lcut);
-        this.polls.succeeded(feed, "unchanged", tookMs);
-        const fields = { feed: describeFeed(feed), lcut, took_ms: tookMs };
-        this.#logger.log("debug", "config specs unchanged", fields);
-        this.#outages.ended(describeFeed(feed));
+      case "spec_unchanged":
+        this.#recordUnchanged(event);
         return;
-      }
+      case "spec_republished":
+      case "spec_held_back":
+      case "pins_failing":
+      case "pins_recovered":
+        this.#recordPin(event);
+        return;
       case "spec_refused":
         this.#recordRefusal(event);
         return;
@@ -174,6 +177,50 @@ export class SpecTelemetry {
     this.#updates.log("info", message, { feed: describeFeed(feed), ...fields });
     if (deltaBytes !== undefined) registry.count("DeltaReceived", { result: "applied" });
     if (source === "upstream") this.#outages.ended(describeFeed(feed));
+  }
+
+  #recordUnchanged({ feed, lcut, tookMs }: Extract<SpecEvent, { kind: "spec_unchanged" }>): void {
+    this.#registry.time("HttpDataProviderNoData", toTags(feed), tookMs, toRequestTags(feed, lcut));
+    this.#recordPoll(feed, lcut);
+    this.polls.succeeded(feed, "unchanged", tookMs);
+    const fields = { feed: describeFeed(feed), lcut, took_ms: tookMs };
+    this.#logger.log("debug", "config specs unchanged", fields);
+    this.#outages.ended(describeFeed(feed));
+  }
+
+  #recordPin(event: PinEvent): void {
+    switch (event.kind) {
+      case "spec_republished": {
+        // Says nothing of upstream: the version was there before.
+        const { feed, lcut, original } = event.snapshot;
+        this.#registry.count("ConfigSpecRepublished", toTags(feed));
+        const fields = { version: original?.lcut ?? lcut, lcut, previous_lcut: event.previousLcut };
+        const message = original ? "config specs published again" : "held back config specs published";
+        this.#updates.log("info", message, { feed: describeFeed(feed), ...fields });
+        return;
+      }
+      case "spec_held_back":
+        this.#recordHeldBack(event);
+        return;
+      case "pins_failing": {
+        const message = "pins cannot be read or stored, the last ones apply";
+        this.#throttled.of("pins").log("warn", message, { detail: event.detail });
+        return;
+      }
+      case "pins_recovered":
+        this.#throttled.of("pins_recovered").log("info", "pins can be read and stored again");
+    }
+  }
+
+  /** Upstream has responded as to any other poll. */
+  #recordHeldBack({ feed, lcut, servedLcut, tookMs }: Extract<SpecEvent, { kind: "spec_held_back" }>): void {
+    this.#registry.time("HttpDataProviderNoData", toTags(feed), tookMs, toRequestTags(feed, lcut));
+    this.#registry.count("ConfigSpecHeldBack", toTags(feed));
+    this.#recordPoll(feed, servedLcut);
+    this.polls.succeeded(feed, "unchanged", tookMs);
+    const fields = { feed: describeFeed(feed), lcut, served_lcut: servedLcut };
+    this.#updates.log("info", "newer config specs held back, SDK key is pinned", fields);
+    this.#outages.ended(fields.feed);
   }
 
   #recordRefusal(event: SpecRefused): void {

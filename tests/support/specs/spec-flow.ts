@@ -8,6 +8,7 @@ import type { Feed } from "../../../src/specs/feed.ts";
 import { frameSpec } from "../../../src/specs/payload/grpc-frame.ts";
 import { readJsonFacts } from "../../../src/specs/payload/json.ts";
 import type { SpecPreparer } from "../../../src/specs/payload/preparer.ts";
+import { restamp } from "../../../src/specs/payload/restamp.ts";
 import { SpecPoller } from "../../../src/specs/poller.ts";
 import { SpecQuery } from "../../../src/specs/query.ts";
 import { SpecRecovery } from "../../../src/specs/recovery.ts";
@@ -21,7 +22,8 @@ export const POLL_INTERVAL_MS = 10_000;
 
 /** Prepares a payload without a Worker, so that a fake clock can drive its callers. */
 export const instantPreparer: SpecPreparer = {
-  async prepare({ body, format }) {
+  async prepare({ body: sent, format, restampTo }) {
+    const body = restampTo === undefined ? sent : restamp(sent, "json", restampTo);
     const { lcut = 0, checksum } = readJsonFacts(body);
     return {
       kind: "prepared",
@@ -41,7 +43,7 @@ export const instantPreparer: SpecPreparer = {
 export interface SpecFlowOptions {
   readonly maxKeys?: number;
   readonly maxInFlight?: number;
-  readonly pinned?: readonly SdkKey[];
+  readonly preloaded?: readonly SdkKey[];
   readonly preload?: readonly Feed[];
   readonly clearOnUnauthorized?: boolean;
   readonly maxNegativeEntries?: number;
@@ -51,11 +53,11 @@ export interface SpecFlowOptions {
 
 /** The real store, refresher and poller with a scripted upstream and a fake clock. */
 export function specFlow(options: SpecFlowOptions = {}) {
-  const { maxKeys = 100, maxInFlight = 64, pinned = [], preload = [], maxNegativeEntries = 100 } = options;
+  const { maxKeys = 100, maxInFlight = 64, preloaded = [], preload = [], maxNegativeEntries = 100 } = options;
   const { backup, clearOnUnauthorized = false, keepsJson = false } = options;
   const clock = new FakeClock();
   const source = new ScriptedSource(clock);
-  const store = new SpecStore({ maxKeys, pinned });
+  const store = new SpecStore({ maxKeys, preloaded });
   const events: (SpecEvent | BackupEvent)[] = [];
   const stopping = new AbortController();
   const refresher = new SpecRefresher({

@@ -7,6 +7,7 @@ import { eventually } from "../common/wait.ts";
 import { RedisServer } from "../redis/redis-server.ts";
 import { KeyFile } from "../relay/access.ts";
 import { CertificateFiles } from "../relay/certificate-files.ts";
+import { OPERATOR_TOKEN } from "../relay/operated-relay.ts";
 import { Authority } from "../relay/pki.ts";
 import type { RelayProcess } from "../relay/relay-process.ts";
 import { startRelayWithTls } from "../relay/relay-with-tls.ts";
@@ -93,6 +94,7 @@ export async function startMonitoredRelay(options: MonitoredRelayOptions): Promi
           { kind: "worker", script: "serving-worker", how: "terminate", afterMs: "SIGUSR2" },
         ),
         REDIS_URL: `redis://127.0.0.1:${redis.port}`,
+        SFP_MANAGEMENT_TOKEN: OPERATOR_TOKEN,
         LOG_EVENT_STATSIG_ENDPOINT: upstream.url,
         LOG_EVENT_DEDUPE_CACHE_LIMIT: "2",
         STATSIG_SERVER_SDK_KEY: STATSIG_KEY,

@@ -27,6 +27,14 @@ const EXAMPLES: Examples = {
   specs: {
     spec_updated: { kind: "spec_updated", snapshot: snapshotOf(feed, 7), previousLcut: 6, tookMs: 3.21 },
     spec_unchanged: { kind: "spec_unchanged", feed, lcut: 7, tookMs: 3.21 },
+    spec_republished: {
+      kind: "spec_republished",
+      snapshot: { ...snapshotOf(feed, 9), original: { lcut: 7, checksum: "" } },
+      previousLcut: 8,
+    },
+    spec_held_back: { kind: "spec_held_back", feed, lcut: 10, servedLcut: 9, tookMs: 3.21 },
+    pins_failing: { kind: "pins_failing", detail },
+    pins_recovered: { kind: "pins_recovered" },
     spec_refused: { kind: "spec_refused", feed, reason: "older", detail, held: true, tookMs: 3.21 },
     spec_delta_refused: { kind: "spec_delta_refused", feed, detail },
     spec_fetch_failed: {

@@ -1,9 +1,11 @@
+import { expect } from "bun:test";
 import { parseSdkKey, type SdkKey } from "../../../src/access/sdk-key.ts";
 import { GrpcClient } from "../clients/grpc-client.ts";
 import { eventually } from "../common/wait.ts";
 import { UNPREFIXED } from "../redis/unprefixed-keys.ts";
 import { specsOf } from "../relay/access.ts";
 import { askFrom, expectDelta, publishVersion } from "../relay/backed-up-deltas.ts";
+import { sendOrder } from "../relay/operated-relay.ts";
 import { FIRST_LCUT, forKey, publishKey, versionOf } from "../upstream/published-key.ts";
 import { body, status } from "../upstream/upstream.ts";
 import type { Answer } from "../upstream/upstream-request.ts";
@@ -63,6 +65,23 @@ export const SPEC_TRIGGERS: readonly MetricTrigger[] = [
       );
       publishVersion(upstream, changing, 2);
       await eventually(() => expectDelta(relay, changing, 1, 2));
+    },
+  },
+  {
+    what: "operators roll back a key, and upstream publishes another version",
+    metrics: [
+      "OperatorActions",
+      "SdkKeysPinned",
+      "VersionHistoryBytes",
+      "ConfigSpecRepublished",
+      "ConfigSpecHeldBack",
+    ],
+    run: async (at) => {
+      const url = at.relay.urlOf("management");
+      await sendOrder(url, "/v1/rollback", { key: changing });
+      publishVersion(at.upstream, changing, 3);
+      await eventually(() => expect(at.relay.output()).toContain("newer config specs held back"));
+      await sendOrder(url, "/v1/unpin", { key: changing });
     },
   },
   {
