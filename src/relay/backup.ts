@@ -17,7 +17,7 @@ import type { PinStorage } from "../specs/pins/pin-storage.ts";
 import type { PushChannel } from "../specs/push.ts";
 import { LocalBackup } from "../sqlite/backup.ts";
 import type { Telemetry } from "../telemetry/telemetry.ts";
-import { readWarmUpEntries } from "./warm-up-entries.ts";
+import { readWarmUpEntries } from "./warm-up/entries.ts";
 
 /** The parts of the backup that `CACHE` selects. */
 export interface BackupParts extends AsyncDisposable {

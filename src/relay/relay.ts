@@ -24,7 +24,7 @@ import { type RunningSpecs, startSpecs } from "./specs.ts";
 import { startStatus } from "./status.ts";
 import { type RunningTelemetry, startTelemetry, startTracing } from "./telemetry.ts";
 import { openUpstream } from "./upstream.ts";
-import { WarmUp } from "./warm-up.ts";
+import { WarmUp } from "./warm-up/warm-up.ts";
 
 interface RelayPorts {
   readonly logger: Logger;

@@ -1,9 +1,9 @@
 import type { SdkKey } from "../access/sdk-key.ts";
 import type { Config } from "../config/config.ts";
 import { type Feed, preloadFeeds } from "../specs/feed.ts";
-import { freeReplacedVersions } from "../specs/replaced-versions.ts";
 import type { Snapshot } from "../specs/snapshot.ts";
 import { SpecStore } from "../specs/store.ts";
+import { freeReplacedVersions } from "../specs/versions/replaced-versions.ts";
 import type { Telemetry } from "../telemetry/telemetry.ts";
 import type { RunningAccess } from "./access.ts";
 

@@ -5,7 +5,7 @@ import type { Clock } from "../platform/clock.ts";
 import { ThreadCalls, type ThreadChannel } from "../platform/thread-channel.ts";
 import { InFlight } from "../server/limits.ts";
 import { ServerTls } from "../server/tls.ts";
-import { freeReplacedVersions } from "../specs/replaced-versions.ts";
+import { freeReplacedVersions } from "../specs/versions/replaced-versions.ts";
 import { MessageLimit } from "../streams/message-limit.ts";
 import { FeedFinder } from "../streams/requested-feed.ts";
 import { SpecStreams } from "../streams/spec-stream.ts";

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { readWarmUpEntries } from "../../src/relay/warm-up-entries.ts";
+import { readWarmUpEntries } from "../../src/relay/warm-up/entries.ts";
 
 const KEY = "secret-0123456789abcdefghij";
 

@@ -1,8 +1,8 @@
 import { expect, test } from "bun:test";
 import { frameSpec } from "../../src/specs/payload/grpc-frame.ts";
-import { freeReplacedVersions } from "../../src/specs/replaced-versions.ts";
 import type { Snapshot } from "../../src/specs/snapshot.ts";
 import { SpecStore } from "../../src/specs/store.ts";
+import { freeReplacedVersions } from "../../src/specs/versions/replaced-versions.ts";
 import { eventually } from "../support/common/wait.ts";
 import { feedOf, snapshotOf } from "../support/specs/snapshots.ts";
 

@@ -1,8 +1,8 @@
-import type { IdListQuery } from "../id-lists/query.ts";
-import type { Clock } from "../platform/clock.ts";
-import type { SpecQuery } from "../specs/query.ts";
-import type { Logger } from "../telemetry/logging/logger.ts";
-import { readWarmUpEntries, type WarmUpEntry } from "./warm-up-entries.ts";
+import type { IdListQuery } from "../../id-lists/query.ts";
+import type { Clock } from "../../platform/clock.ts";
+import type { SpecQuery } from "../../specs/query.ts";
+import type { Logger } from "../../telemetry/logging/logger.ts";
+import { readWarmUpEntries, type WarmUpEntry } from "./entries.ts";
 
 interface WarmUpParts {
   readonly specs: { readonly query: Pick<SpecQuery, "ask"> };

@@ -1,4 +1,4 @@
-import { maskSdkKey, parseSdkKey, type SdkKey } from "../access/sdk-key.ts";
+import { maskSdkKey, parseSdkKey, type SdkKey } from "../../access/sdk-key.ts";
 
 type SpecFormat = "json" | "proto";
 

@@ -1,6 +1,6 @@
-import { collectGarbage } from "../platform/garbage-limit.ts";
-import type { Snapshot } from "./snapshot.ts";
-import type { SpecStore } from "./store.ts";
+import { collectGarbage } from "../../platform/garbage-limit.ts";
+import type { Snapshot } from "../snapshot.ts";
+import type { SpecStore } from "../store.ts";
 
 /** Versions of this size together are collected. A collection for each small one would cost more than it frees. */
 const MAX_REPLACED_BYTES = 4 * 1024 * 1024;
