@@ -9,6 +9,7 @@ import { describeAddress } from "../redis/options.ts";
 import { SPECS_FILE_NAME } from "../sqlite/path.ts";
 import { type FeedHealth, findFeeds, formatFeeds } from "../telemetry/status/feeds.ts";
 import { formatIdLists, idListProblems } from "../telemetry/status/id-lists.ts";
+import { withNextStep } from "../telemetry/status/next-steps.ts";
 import { findProblems, streamProblems } from "../telemetry/status/problems.ts";
 import { type Rates, sumCounts } from "../telemetry/status/rates.ts";
 import {
@@ -123,13 +124,14 @@ function readStatus(config: Config, parts: StatusParts, gathered: Gathered): Sta
     ...findProblems({ telemetry, now, notReady, upstream, redis, local, events }),
     ...(lists === undefined ? [] : idListProblems(lists)),
     ...streamProblems(parts.serving.streamLimit),
-  ];
+  ].map(withNextStep);
   return {
     now: toIso(now),
     state: notReady.length > 0 ? "not_ready" : problems.length > 0 ? "degraded" : "ok",
     problems,
     relay: relayStatus(config, now, telemetry),
     traffic: trafficStatus(config, parts, rates, gathered),
+    sdks: telemetry.http.sdks.read(),
     upstream: formatUpstream(upstream, polls.upstream, settings),
     redis,
     local,
@@ -180,6 +182,7 @@ function trafficStatus(
     max_sdk_keys: config.maxKeys,
     connections: Object.fromEntries(connections),
     deltas: deltaStatus(config, telemetry),
+    config_specs: telemetry.http.transfer.read(),
   };
 }
 

@@ -11,6 +11,8 @@ export interface StatusReport {
   readonly problems: readonly Problem[];
   readonly relay: RelayStatus;
   readonly traffic: TrafficStatus;
+  /** Which SDKs asked in the last 24 h, those with the most requests first. */
+  readonly sdks: readonly SdkStatus[];
   readonly upstream: UpstreamStatus;
   /** Null if CACHE is not `redis`. */
   readonly redis: RedisStatus | null;
@@ -36,6 +38,10 @@ export interface Problem {
   readonly text: string;
   readonly since: Timestamp;
   readonly detail: string | null;
+  /** What to do first, in whole sentences. */
+  readonly next_step: string;
+  /** The document of the relay and its section, such as `redis.md, Required permissions`. */
+  readonly doc: string;
 }
 
 export type ProblemKind =
@@ -101,6 +107,35 @@ export interface TrafficStatus {
   /** Open connections by protocol. */
   readonly connections: Readonly<Record<string, number>>;
   readonly deltas: DeltaStatus;
+  readonly config_specs: TransferStatus;
+}
+
+/** Config specs on their way through the relay, in bytes as sent: compressed if they were. */
+export interface TransferStatus {
+  /** Sent to clients since the start. */
+  readonly served_bytes: number;
+  /** Sent by upstream since the start. */
+  readonly received_bytes: number;
+  /** `served_bytes` less `received_bytes`: what upstream did not have to send. Negative before clients have asked for what was fetched. */
+  readonly saved_bytes: number;
+  /** The same for the last hour. */
+  readonly saved_bytes_1_h: number;
+}
+
+/** The requests of one version of an SDK. Above 200 requests of a thread in half a second the counts are estimates from a sample. */
+export interface SdkStatus {
+  /** The header `statsig-sdk-type`, else the product in the User-Agent; `other` for malformed names, and beyond 50 SDKs. */
+  readonly type: string;
+  readonly version: string | null;
+  /** The language that the type names; null if it names none. */
+  readonly language: string | null;
+  /** `http`, `https` or `grpc`, which includes gRPC over TLS. */
+  readonly protocols: readonly ("http" | "https" | "grpc")[];
+  /** Since the relay first saw it, without requests that failed. A stream counts once. */
+  readonly requests: number;
+  /** In the last five minutes. */
+  readonly requests_5_min: number;
+  readonly last_seen_at: string;
 }
 
 /** Updates of clients that accept deltas, since the start. */

@@ -37,6 +37,8 @@ export const SPEC_TRIGGERS: readonly MetricTrigger[] = [
       "ConfigSpecLcutTimestampMs",
       "ConfigSpecConfirmedAgeS",
       "ConfigSpecBytes",
+      "ConfigSpecServedBytes",
+      "ConfigSpecReceivedBytes",
       "RedisCacheWriteSucceed",
       "FleetLooked",
     ],
