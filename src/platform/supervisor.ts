@@ -117,6 +117,7 @@ export type LoopName =
   | "id_list_polls"
   | "local_backup_opening"
   | "metric_push"
+  | "redis_presence"
   | "redis_write_probe"
   | "redis_subscription"
   | "redis_token"

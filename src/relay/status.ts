@@ -5,9 +5,12 @@ import type { Config } from "../config/config.ts";
 import { displayUrl } from "../config/settings.ts";
 import type { DeltaUse } from "../http/observer.ts";
 import type { Clock } from "../platform/clock.ts";
+import type { FleetSeen } from "../redis/fleet-view.ts";
 import { describeAddress } from "../redis/options.ts";
+import { type Feed, feedId } from "../specs/feed.ts";
 import { SPECS_FILE_NAME } from "../sqlite/path.ts";
 import { type FeedHealth, findFeeds, formatFeeds } from "../telemetry/status/feeds.ts";
+import { findClaimant, formatFleet } from "../telemetry/status/fleet.ts";
 import { formatIdLists, idListProblems } from "../telemetry/status/id-lists.ts";
 import { withNextStep } from "../telemetry/status/next-steps.ts";
 import { findProblems, streamProblems } from "../telemetry/status/problems.ts";
@@ -30,6 +33,7 @@ import { SharedReport } from "../telemetry/status/shared-report.ts";
 import { countByState, findUpstream, formatUpstream } from "../telemetry/status/upstream.ts";
 import { BUN_VERSION, COMMIT, VERSION } from "../version.ts";
 import type { BackupParts } from "./backup.ts";
+import { startPresence } from "./fleet-presence.ts";
 import type { RunningIdLists } from "./id-lists.ts";
 import type { Health } from "./lifecycle.ts";
 import type { RunningEvents } from "./log-events.ts";
@@ -54,6 +58,7 @@ interface StatusParts {
 interface Gathered {
   readonly connections: Awaited<ReturnType<RunningServing["connections"]>>;
   readonly localBytes: number | null;
+  readonly fleet: FleetSeen | undefined;
 }
 
 interface RunningStatus {
@@ -68,10 +73,12 @@ export function startStatus(started: Config, parts: StatusParts): RunningStatus 
   const { specs, telemetry, clock } = parts;
   specs.store.listen({ removed: ({ feed }) => telemetry.specs.polls.forget(feed) });
   watchSizes(parts);
+  const fleet = startPresence(() => config, parts);
   const source = {
     gather: async () => {
       await telemetry.registry.collect();
-      return { connections: parts.serving.connections(), localBytes: await localBytes(config) };
+      const [bytes, seen] = await Promise.all([localBytes(config), fleet?.()]);
+      return { connections: parts.serving.connections(), localBytes: bytes, fleet: seen };
     },
     build: (gathered: Gathered) => JSON.stringify(readStatus(config, parts, gathered)),
   };
@@ -111,7 +118,9 @@ function readStatus(config: Config, parts: StatusParts, gathered: Gathered): Sta
   const { store, preload } = specs;
   const { staleAfterMs } = settings;
   const { oversized } = telemetry.rpc;
-  const readings = { store, preload, polls, rates, oversized, clock, staleAfterMs };
+  const { fleet } = gathered;
+  const claimant = (feed: Feed) => fleet && findClaimant(fleet, feedId(feed));
+  const readings = { store, preload, polls, rates, oversized, clock, staleAfterMs, claimant };
   const found = findFeeds(readings);
   const hasOthers = ({ held, feed }: FeedHealth) => held === undefined && store.holds(feed.sdkKey);
   const upstream = findUpstream(found, polls.upstream, (finding) => !hasOthers(finding));
@@ -134,6 +143,7 @@ function readStatus(config: Config, parts: StatusParts, gathered: Gathered): Sta
     sdks: telemetry.http.sdks.read(),
     upstream: formatUpstream(upstream, polls.upstream, settings),
     redis,
+    fleet: fleet === undefined ? null : formatFleet(fleet, config.redis.fleetPolling, clock),
     local,
     id_lists: lists === undefined ? null : formatIdLists(lists, config.idLists),
     events,

@@ -1,3 +1,7 @@
+import type { FleetStatus } from "./schema-fleet.ts";
+import type { SdkStatus, TransferStatus } from "./schema-traffic.ts";
+import type { Timestamp } from "./timestamp.ts";
+
 /**
  * The body of `/status.json`. Fields are never renamed or removed; new ones may be added. Sizes are in bytes, ages in seconds;
  * rates cover the last 5 to 10 s.
@@ -16,6 +20,8 @@ export interface StatusReport {
   readonly upstream: UpstreamStatus;
   /** Null if CACHE is not `redis`. */
   readonly redis: RedisStatus | null;
+  /** The relays that share this Redis. Null if CACHE is not `redis`. */
+  readonly fleet: FleetStatus | null;
   /** Null if CACHE is not `local`. */
   readonly local: LocalStatus | null;
   /** Null without `--proxy-id-lists`. */
@@ -108,34 +114,6 @@ export interface TrafficStatus {
   readonly connections: Readonly<Record<string, number>>;
   readonly deltas: DeltaStatus;
   readonly config_specs: TransferStatus;
-}
-
-/** Config specs on their way through the relay, in bytes as sent: compressed if they were. */
-export interface TransferStatus {
-  /** Sent to clients since the start. */
-  readonly served_bytes: number;
-  /** Sent by upstream since the start. */
-  readonly received_bytes: number;
-  /** `served_bytes` less `received_bytes`: what upstream did not have to send. Negative before clients have asked for what was fetched. */
-  readonly saved_bytes: number;
-  /** The same for the last hour. */
-  readonly saved_bytes_1_h: number;
-}
-
-/** The requests of one version of an SDK. Above 200 requests of a thread in half a second the counts are estimates from a sample. */
-export interface SdkStatus {
-  /** The header `statsig-sdk-type`, else the product in the User-Agent; `other` for malformed names, and beyond 50 SDKs. */
-  readonly type: string;
-  readonly version: string | null;
-  /** The language that the type names; null if it names none. */
-  readonly language: string | null;
-  /** `http`, `https` or `grpc`, which includes gRPC over TLS. */
-  readonly protocols: readonly ("http" | "https" | "grpc")[];
-  /** Since the relay first saw it, without requests that failed. A stream counts once. */
-  readonly requests: number;
-  /** In the last five minutes. */
-  readonly requests_5_min: number;
-  readonly last_seen_at: string;
 }
 
 /** Updates of clients that accept deltas, since the start. */
@@ -295,6 +273,11 @@ export interface FeedStatus {
   /** When upstream last confirmed that the cached version is the newest. */
   readonly confirmed_at: Timestamp;
   readonly last_poll: Poll | null;
+  /**
+   * With `--fleet-polling`, the host name of the relay that last claimed the feed, to poll it for all; its ID if it is gone. Null if
+   * none did lately.
+   */
+  readonly claimed_by: string | null;
   /** Kept after later polls have succeeded. */
   readonly last_error: PollError | null;
   /** Null if the last poll did not fail. */
@@ -327,9 +310,6 @@ export interface PollError extends TimedError {
   /** The cause of a failure, the reason of a rejection, or `unauthorized`. */
   readonly reason: string;
 }
-
-/** ISO 8601 in UTC; null if it has not happened. */
-type Timestamp = string | null;
 
 /** The maximum of a Date. An lcut can be larger. */
 const MAX_DATE_MS = 8.64e15;

@@ -1,6 +1,7 @@
 import type { Clock } from "../../platform/clock.ts";
 import { OTHER } from "../metrics/registry.ts";
-import { type SdkStatus, toIso } from "./schema.ts";
+import { toIso } from "./schema.ts";
+import type { SdkStatus } from "./schema-traffic.ts";
 
 /** Requests of one SDK over one protocol, counted by a serving thread. Type and version are well-formed. */
 export interface CountedSdk {

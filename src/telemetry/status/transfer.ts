@@ -1,6 +1,6 @@
 import type { Clock } from "../../platform/clock.ts";
 import type { MetricRegistry } from "../metrics/registry.ts";
-import type { TransferStatus } from "./schema.ts";
+import type { TransferStatus } from "./schema-traffic.ts";
 
 const MINUTE_MS = 60_000;
 

@@ -1,0 +1,29 @@
+import type { Timestamp } from "./timestamp.ts";
+
+/** Config specs on their way through the relay, in bytes as sent: compressed if they were. */
+export interface TransferStatus {
+  /** Sent to clients since the start. */
+  readonly served_bytes: number;
+  /** Sent by upstream since the start. */
+  readonly received_bytes: number;
+  /** `served_bytes` less `received_bytes`: what upstream did not have to send. Negative before clients have asked for what was fetched. */
+  readonly saved_bytes: number;
+  /** The same for the last hour. */
+  readonly saved_bytes_1_h: number;
+}
+
+/** The requests of one version of an SDK. Above 200 requests of a thread in half a second the counts are estimates from a sample. */
+export interface SdkStatus {
+  /** The header `statsig-sdk-type`, else the product in the User-Agent; `other` for malformed names, and beyond 50 SDKs. */
+  readonly type: string;
+  readonly version: string | null;
+  /** The language that the type names; null if it names none. */
+  readonly language: string | null;
+  /** `http`, `https` or `grpc`, which includes gRPC over TLS. */
+  readonly protocols: readonly ("http" | "https" | "grpc")[];
+  /** Since the relay first saw it, without requests that failed. A stream counts once. */
+  readonly requests: number;
+  /** In the last five minutes. */
+  readonly requests_5_min: number;
+  readonly last_seen_at: Timestamp;
+}
