@@ -7,6 +7,7 @@ import { findStaleExampleSnippets } from "../gen/example-snippets.ts";
 import { findStaleMessageIndex } from "../gen/message-index.ts";
 import { findStaleMetricTables } from "../gen/metric-tables.ts";
 import { findStaleProtobuf } from "../gen/protobuf.ts";
+import { findStaleStatusSchema } from "../gen/status-schema.ts";
 import type { Counts } from "../test/counts.ts";
 import { findCitationProblems } from "./citations.ts";
 import { checkDependencies } from "./dependencies.ts";
@@ -32,6 +33,7 @@ const CHECKS: readonly Check[] = [
     findProblems: () => runTool("biome", "ci", "--error-on-warnings", `--colors=${biomeColors}`),
   },
   { name: "Generated code is current", findProblems: findStaleProtobuf },
+  { name: "JSON Schema of /status.json is current", findProblems: findStaleStatusSchema },
   { name: "Tables of metrics are current", findProblems: findStaleMetricTables },
   { name: "Tables of options are current", findProblems: findStaleConfigurationTables },
   {

@@ -16,6 +16,7 @@ export interface TransferStatus {
 export interface SdkStatus {
   /** The header `statsig-sdk-type`, else the product in the User-Agent; `other` for malformed names, and beyond 50 SDKs. */
   readonly type: string;
+  /** The header `statsig-sdk-version`, or the version in the User-Agent; null if neither is well-formed. */
   readonly version: string | null;
   /** The language that the type names; null if it names none. */
   readonly language: string | null;
@@ -25,5 +26,6 @@ export interface SdkStatus {
   readonly requests: number;
   /** In the last five minutes. */
   readonly requests_5_min: number;
+  /** The last request that succeeded. */
   readonly last_seen_at: Timestamp;
 }
