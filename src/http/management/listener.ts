@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import { Hono } from "hono";
 import { SharedCount } from "../../platform/shared-count.ts";
 import type { EmitLimitEvent } from "../../server/limits.ts";
@@ -6,7 +5,7 @@ import { createApp } from "../app.ts";
 import { HttpListener } from "../http-listener.ts";
 import type { RequestEnv } from "../request-context.ts";
 import { type OperatorApi, operatorRoutes } from "./operator-routes.ts";
-import page from "./status-page.html" with { type: "text" };
+import { contentSecurityPolicy, statusPage } from "./page/page.ts";
 
 interface ManagementOptions {
   readonly bindAddress: string;
@@ -77,36 +76,13 @@ function managementRoutes({ notReady, metrics }: ManagementOptions): Hono<Reques
 function statusRoutes(readStatus: ManagementOptions["status"]): Hono<RequestEnv> {
   const pageHeaders = {
     "content-type": "text/html; charset=utf-8",
-    "content-security-policy": contentSecurityPolicy(),
+    "content-security-policy": contentSecurityPolicy,
     "referrer-policy": "no-referrer",
     "cache-control": "no-store",
   };
   const jsonHeaders = { "content-type": "application/json", "cache-control": "no-store" };
   const app = new Hono<RequestEnv>();
-  app.get("/", () => new Response(page, { headers: pageHeaders }));
+  app.get("/", () => new Response(statusPage, { headers: pageHeaders }));
   app.get("/status.json", async () => new Response(await readStatus(), { headers: jsonHeaders }));
   return app;
-}
-
-/** Allows the page's own style and script alone: the page shows texts of SDKs and of upstream. */
-function contentSecurityPolicy(): string {
-  return [
-    "default-src 'none'",
-    `style-src ${hashElement("style")}`,
-    `script-src ${hashElement("script")}`,
-    "connect-src 'self'",
-    // For the icon, which shows the state.
-    "img-src data:",
-    "base-uri 'none'",
-    "form-action 'none'",
-    "frame-ancestors 'none'",
-  ].join("; ");
-}
-
-function hashElement(element: "style" | "script"): string {
-  const content = page.slice(
-    page.indexOf(`<${element}>`) + element.length + 2,
-    page.lastIndexOf(`</${element}>`),
-  );
-  return `'sha256-${createHash("sha256").update(content).digest("base64")}'`;
 }
