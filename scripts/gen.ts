@@ -6,11 +6,13 @@ import { writeConfigurationTables } from "./gen/configuration-tables.ts";
 import { writeExampleSnippets } from "./gen/example-snippets.ts";
 import { writeMessageIndex } from "./gen/message-index.ts";
 import { writeMetricTables } from "./gen/metric-tables.ts";
+import { writeOpenApi } from "./gen/openapi.ts";
 import { generateProtobuf } from "./gen/protobuf.ts";
 import { writeStatusSchema } from "./gen/status-schema.ts";
 
 if (!(await generateProtobuf())) process.exitCode = 1;
 await writeStatusSchema();
+await writeOpenApi();
 await writeMetricTables();
 await writeConfigurationTables();
 await writeChartOptions();

@@ -4,12 +4,11 @@ import type { EmitLimitEvent } from "../../server/limits.ts";
 import { createApp } from "../app.ts";
 import { HttpListener } from "../http-listener.ts";
 import type { RequestEnv } from "../request-context.ts";
+import { documentRoutes } from "./documents.ts";
 import { type OperatorApi, operatorRoutes } from "./operator-routes.ts";
 import { contentSecurityPolicy, statusPage } from "./page/page.ts";
 
-interface ManagementOptions {
-  readonly bindAddress: string;
-  readonly port: number;
+interface ManagementAppOptions {
   /** Returns every reason why the relay is not ready; empty if it is ready. */
   readonly notReady: () => readonly string[];
   /** Returns all metrics in the Prometheus text format. */
@@ -17,9 +16,14 @@ interface ManagementOptions {
   /** Returns the status as JSON text. */
   readonly status: () => Promise<string>;
   readonly operators: OperatorApi;
-  readonly emitLimit: EmitLimitEvent;
   /** Called with unexpected errors. */
   readonly onFault: (error: unknown) => void;
+}
+
+interface ManagementOptions extends ManagementAppOptions {
+  readonly bindAddress: string;
+  readonly port: number;
+  readonly emitLimit: EmitLimitEvent;
 }
 
 /** Operators need few connections, and must get them whatever clients do on other ports. */
@@ -39,9 +43,8 @@ export class ManagementListener implements Disposable {
 
   /** Throws the system error if the port cannot be opened. */
   constructor(options: ManagementOptions) {
-    const { bindAddress, port, emitLimit, operators } = options;
-    const parts = [managementRoutes(options), statusRoutes(options.status), operatorRoutes(operators)];
-    const app = createApp(parts, {}, options.onFault);
+    const { bindAddress, port, emitLimit } = options;
+    const app = createManagementApp(options);
     this.#listener = new HttpListener({
       ...{ bindAddress, port, reusePort: false, connections: new SharedCount(), emitLimit },
       handler: { fromCache: () => undefined, handle: (request, context) => app.fetch(request, context) },
@@ -58,7 +61,19 @@ export class ManagementListener implements Disposable {
   }
 }
 
-function managementRoutes({ notReady, metrics }: ManagementOptions): Hono<RequestEnv> {
+/** Returns all routes of the port. */
+export function createManagementApp(options: ManagementAppOptions): Hono<RequestEnv> {
+  const { status, operators, onFault } = options;
+  const parts = [
+    managementRoutes(options),
+    statusRoutes(status),
+    documentRoutes(),
+    operatorRoutes(operators),
+  ];
+  return createApp(parts, {}, onFault);
+}
+
+function managementRoutes({ notReady, metrics }: ManagementAppOptions): Hono<RequestEnv> {
   const app = new Hono<RequestEnv>();
   app.get("/healthz", (context) => context.json({ status: "alive" }));
   app.get("/readyz", (context) => {

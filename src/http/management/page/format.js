@@ -70,7 +70,7 @@ function setAttribute(element, name, value) {
 }
 
 /** An address may be wrapped after a slash or a comma only, so that it can be read and copied. */
-const pieces = (address) => address.split(/(?<=[/,])(?!\/)/).flatMap((piece) => [el("span", { class: "unbroken" }, piece), el("wbr")]);
+const pieces = (address) => address.split(/(?<=[^/:]\/|,)/).flatMap((piece) => [el("span", { class: "unbroken" }, piece), el("wbr")]);
 
 /** Sets a text whose addresses are not broken in the middle. */
 function setFlow(element, text) {

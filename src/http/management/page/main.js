@@ -17,6 +17,7 @@ function render() {
 
 function showZone() {
   setText(by("zone"), `Times are in ${state.isUtc ? "UTC" : localZone()}.`);
+  by("zone-switch").hidden = localZone() === "UTC";
   setText(by("zone-switch"), state.isUtc ? `Show ${localZone()}` : "Show UTC");
 }
 
