@@ -10,7 +10,7 @@ export interface FleetSeen {
   readonly relays: readonly PresentRelay[];
   /** The relay that last claimed each feed, by `feedId`. */
   readonly claimants: ReadonlyMap<string, string>;
-  /** By `Clock.elapsed`; undefined if it was never read. */
+  /** When it was read, by `Clock.elapsed`; undefined if it never was. */
   readonly readAt: number | undefined;
   /** Why the last reading failed; undefined if it did not. */
   readonly failure: string | undefined;
@@ -22,7 +22,7 @@ const SHARED_FOR_MS = 3_000;
 /** The status waits this long for Redis, and then shows what was read before. */
 const WAIT_MS = 200;
 
-/** Reads the fleet from Redis only while somebody looks, and not often. */
+/** Reads the fleet from Redis only when the status is requested, and not often. */
 export class FleetView {
   readonly #presence: RedisPresence;
   readonly #clock: Clock;

@@ -7,7 +7,7 @@ import { RedisFailure } from "./errors.ts";
 import { redisFeedId } from "./keys.ts";
 
 /** What a relay says about itself to the others that use the same Redis and key prefix. */
-export interface RelayRecord {
+interface RelayRecord {
   readonly host: string;
   readonly version: string;
   /** Ms since the Unix epoch, by the clock of that relay. */

@@ -5,7 +5,7 @@ import { type CountedSdk, OTHER_SDK } from "../telemetry/status/sdks.ts";
 /** The requests between two calls of `take` that are all read. */
 const ALL_READ = 200;
 
-/** Of further requests every 16th is read and counts for 16: headers are too expensive to read each time. */
+/** Every 16th of the further requests is read, and counts for 16: it would be too expensive to read the headers of all. */
 const SAMPLE_EVERY = 16;
 
 /** Different SDKs between two calls of `take`. Clients can send any names. */

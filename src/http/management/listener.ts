@@ -62,7 +62,7 @@ export class ManagementListener implements Disposable {
 }
 
 /** Returns all routes of the port. */
-export function createManagementApp(options: ManagementAppOptions): Hono<RequestEnv> {
+function createManagementApp(options: ManagementAppOptions): Hono<RequestEnv> {
   const { status, operators, onFault } = options;
   const parts = [
     managementRoutes(options),

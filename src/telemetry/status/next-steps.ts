@@ -123,5 +123,5 @@ export function withNextStep(found: FoundProblem): Problem {
   return { ...found, next_step: step, doc };
 }
 
-/** The documents and sections that problems refer to. */
-export const referencedDocs: readonly string[] = Object.values(NEXT_STEPS).map(({ doc }) => doc);
+/** All next steps, with the documents and sections that they refer to. */
+export const nextSteps: readonly NextStep[] = Object.values(NEXT_STEPS);

@@ -30,7 +30,7 @@ export interface RelayOfFleet {
   readonly mode: string;
   /** Whether its readiness probes succeed. */
   readonly ready: boolean;
-  /** By its own clock. */
+  /** When it started, by its own clock. */
   readonly started_at: Timestamp;
   /** How long ago it wrote this, by the clock of Redis. */
   readonly seen_ago_s: number;

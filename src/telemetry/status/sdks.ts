@@ -33,7 +33,7 @@ interface Row {
   /** Requests by minute, the latest {@link SHOWN_MINUTES}; what is older is overwritten. */
   readonly minutes: { minute: number; count: number }[];
   total: number;
-  /** By `Clock.elapsed`. */
+  /** When the last request came, by `Clock.elapsed`. */
   seen: number;
 }
 

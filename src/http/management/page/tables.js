@@ -65,7 +65,7 @@ function updateRow(row, feed) {
   const isTooLarge = feed.state === "fresh" && feed.too_large_for_grpc_since !== null;
   setAttribute(row.parts[1], "data-level", isEmpty ? "bad" : isTooLarge ? "warn" : STATES[feed.state][0]);
   setAttribute(row, "data-erred", feed.last_error ? "" : null);
-  setAttribute(row.manage, "aria-label", `Manage ${feed.sdk_key}: versions, pin, poll now`);
+  setAttribute(row.manage, "aria-label", `Manage ${feed.sdk_key}`);
   row.manage.onclick = () => openOperate(feed.sdk_key);
   COLUMNS.forEach(([, , cell], at) => {
     const [[first, second = ""], hint] = cell(feed);
