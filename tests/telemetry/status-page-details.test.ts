@@ -80,14 +80,12 @@ describeWith("chromium")("the status page shows", () => {
         expect(await page.locator("dd.address").first().textContent()).toBe(LONG_URL);
       }, PATIENCE);
       expect(await opened.overflow()).toBe(0);
-      // Each piece between slashes is on one line.
+      // Each piece between slashes, and of a long host name each label, is on one line.
       const pieces = await page.evaluate<{ text: string; lines: number }[]>(`
       [...document.querySelectorAll("dd.address .unbroken")].map((piece) => ({
         text: piece.textContent, lines: piece.getClientRects().length,
       }))`);
-      expect(pieces.map(({ text }) => text)).toContain(
-        "https://a-relay-with-a-rather-long-name.eu-central-1.internal.example.com:8443/",
-      );
+      expect(pieces.map(({ text }) => text)).toContain("com:8443/");
       for (const { lines } of pieces) expect(lines).toBe(1);
       await opened.shoot("11-long-url");
     },
@@ -113,7 +111,7 @@ describeWith("chromium")("the status page shows", () => {
       await shows(opened, /<b>relay-a<\/b>\s+this relay/);
       await shows(opened, /polled by relay-b/);
       expect(await page.locator("#fleet-table tbody tr").count()).toBe(2);
-      expect(await page.locator("#fleet-table tbody tr").nth(1).innerText()).toContain("1 feed");
+      expect(await page.locator("#fleet-table tbody tr").nth(1).textContent()).toContain("1 feed");
       expect(await faintTexts(page, 4.5)).toEqual([]);
       expect(await opened.overflow()).toBe(0);
       await opened.shoot("12-fleet");

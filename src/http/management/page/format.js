@@ -69,8 +69,13 @@ function setAttribute(element, name, value) {
   else if (element.getAttribute(name) !== value) element.setAttribute(name, value);
 }
 
+/** A host name that is longer than a card is wrapped after its dots as well: what does not fit cannot be seen. */
+const MAX_UNBROKEN = 34;
+
 /** An address may be wrapped after a slash or a comma only, so that it can be read and copied. */
-const pieces = (address) => address.split(/(?<=[^/:]\/|,)/).flatMap((piece) => [el("span", { class: "unbroken" }, piece), el("wbr")]);
+const pieces = (address) => address.split(/(?<=[^/:]\/|,)/)
+  .flatMap((piece) => (piece.length > MAX_UNBROKEN ? piece.split(/(?<=\.)/) : [piece]))
+  .flatMap((piece) => [el("span", { class: "unbroken" }, piece), el("wbr")]);
 
 /** Sets a text whose addresses are not broken in the middle. */
 function setFlow(element, text) {
@@ -79,12 +84,17 @@ function setFlow(element, text) {
   element.replaceChildren(...text.split(/(\b[a-z]+:\/\/\S+)/).flatMap((part, at) => (at % 2 ? pieces(part) : [part])));
 }
 
+/** An address with a longer piece gets the whole width. */
+const MAX_NARROW = 16;
+
 /** Sets an address, such as a URL, a path or a host with its port. */
 function setAddress(element, text) {
   if (element.flow === text) return;
   element.flow = text;
   element.classList.add("address");
-  element.replaceChildren(...text.split(/( )/).flatMap((part) => pieces(part)));
+  const parts = text.split(/( )/).flatMap((part) => pieces(part));
+  element.classList.toggle("wide", parts.some(({ textContent }) => textContent.length > MAX_NARROW));
+  element.replaceChildren(...parts);
 }
 
 /** Brings the children of `parent` into the order of `items` without touching the ones that are in place. */
