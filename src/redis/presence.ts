@@ -158,7 +158,7 @@ export class RedisPresence implements AsyncDisposable {
     const found = new Map<string, string>();
     const lookUp = async (feed: Feed) => {
       const reply = await redis.quiet.send("GET", [redis.keys.claim(redisFeedId(feed))]);
-      const [id = ""] = String(reply).split(" ");
+      const [id = ""] = typeof reply === "string" ? reply.split(" ") : [];
       if (ID.test(id)) found.set(feedId(feed), id);
     };
     await Promise.all(feeds.slice(0, MAX_CLAIMS).map(lookUp));
