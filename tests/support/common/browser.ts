@@ -14,7 +14,7 @@ export interface Look {
   readonly width: number;
   readonly height: number;
   readonly colorScheme: "light" | "dark";
-  /** The zone of the machine by default. */
+  /** UTC by default. */
   readonly timezoneId?: string;
 }
 
@@ -42,9 +42,9 @@ export class OpenedPage implements AsyncDisposable {
   }
 
   static async open(browser: Browser, url: string, look: Look): Promise<OpenedPage> {
-    const { width, height, colorScheme, timezoneId } = look;
-    const zone = timezoneId === undefined ? {} : { timezoneId };
-    const context = await browser.newContext({ viewport: { width, height }, colorScheme, ...zone });
+    const { width, height, colorScheme, timezoneId = "UTC" } = look;
+    const viewport = { width, height };
+    const context = await browser.newContext({ viewport, colorScheme, timezoneId });
     const opened = new OpenedPage(look, await context.newPage());
     await opened.page.goto(url);
     return opened;

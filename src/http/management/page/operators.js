@@ -101,7 +101,8 @@ function showVersions({ versions, pin }) {
     button("Roll back to the version before", () => review("rollback", {})),
   );
   const list = el("ul", { class: "versions" });
-  for (const version of versions) list.append(showVersion(version));
+  const servedOf = ({ api_version: api, format }) => versions.find((each) => each.served && each.api_version === api && each.format === format)?.lcut ?? 0;
+  for (const version of versions) list.append(showVersion(version, version.lcut < servedOf(version) ? "Roll back to it" : "Serve it"));
   by("operate").content.replaceChildren(
     el("p", {}, isPinned ? showPin(pin) : "Not pinned: each new version of upstream is served."),
     actions,
@@ -115,15 +116,15 @@ function showPin({ lcut, since: from, by: who, reason, held_back: heldBack, sour
     `Pinned${lcut ? ` to version ${lcut}` : ""}${from ? ` since ${clock(from)}` : ""}${who ? ` by ${who}` : ""}`,
     reason && `“${reason}”`,
     heldBack ? `${plural(heldBack, "newer version")} held back` : "nothing newer is held back",
-    source === "configuration" && "set by --pin, which alone can release it",
+    source === "config" && "set by --pin, which alone can release it",
   ];
   return `${parts.filter(Boolean).join("; ")}.`;
 }
 
-function showVersion({ api_version: api, format, lcut, served_lcut: as, received_at: at, bytes, served }) {
-  const text = `${lcut} · ${api} ${format} · received ${clock(at)} · ${size(bytes)}`;
-  const line = el("span", { title: exact(at) }, text, served ? el("strong", {}, ` · served${as ? ` as ${as}` : ""}`) : "");
-  return served ? el("li", {}, line) : el("li", {}, line, button("Roll back to it", () => review("rollback", { to: lcut })));
+function showVersion({ api_version: api, format, lcut, served_lcut: as, received_at: at, bytes, served }, label) {
+  const text = `${lcut}, changed ${clock(lcut)} · ${api} ${format} · received ${clock(at)} · ${size(bytes)}`;
+  const line = el("span", { title: exact(at) }, text, served ? el("strong", {}, ` · served${as && as !== lcut ? ` as ${as}` : ""}`) : "");
+  return served ? el("li", {}, line) : el("li", {}, line, button(label, () => review("rollback", { to: lcut })));
 }
 
 async function pollNow() {

@@ -19,7 +19,8 @@ function verdict(report) {
   };
 }
 
-function describeHealthy({ feeds_total: total, feeds_by_state: counts, upstream }) {
+function describeHealthy({ relay, feeds_total: total, feeds_by_state: counts, upstream }) {
+  if (relay.offline) return `Offline: ${plural(total, "feed")} served from files. No request is sent to Statsig.`;
   if (total === 0) return "No feed has been requested yet.";
   const waiting = counts.never_polled ? `, ${whole(counts.never_polled)} not polled yet` : "";
   return `${plural(counts.fresh, "feed")} fresh${waiting}. Last upstream response ${ago(upstream.last_success_at)}.`;
@@ -91,7 +92,7 @@ const describeEndpoint = (endpoint) => ({
 }[endpoint.state]);
 
 const CARDS = [
-  { title: "Upstream", show: ({ upstream: up }) => ({
+  { title: "Upstream", show: ({ upstream: up, relay, bootstrap }) => relay.offline ? showOffline(bootstrap) : ({
     state: { unknown: ["idle", "not polled yet"], ok: ["ok", "reachable"], partly_failing: ["warn", "partly failing"], failing: ["warn", "failing"] }[up.state],
     rows: [
       ...showEndpoints(up),
@@ -101,7 +102,7 @@ const CARDS = [
       ["Last error", describeError(up.last_error), exact(up.last_error?.at)],
     ],
   }) },
-  { title: "Backup", show: ({ redis, local }) => (redis ? showRedis(redis) : local ? showLocal(local) : showNoBackup()) },
+  { title: "Backup", show: ({ redis, local, relay }) => (redis ? showRedis(redis) : local ? showLocal(local) : showNoBackup(relay)) },
   { title: "Log events", show: ({ events }) => ({
     state: events.state === "delayed" ? ["warn", `delayed for ${since(events.delayed_since)}`] : events.last_sent_at ? ["ok", "forwarded"] : ["idle", "none yet"],
     rows: [
@@ -113,11 +114,12 @@ const CARDS = [
       ["Last error", events.last_error && describeError(events.last_error), exact(events.last_error?.at)],
     ],
   }) },
-  { title: "Relay", show: ({ relay, traffic, sinks, certificate }) => ({
+  { title: "Relay", show: ({ relay, traffic, sinks, certificate, bootstrap }) => ({
     state: ["none", `up ${duration(relay.uptime_s + secondsSince(state.report.now))}`],
     rows: [
       ["Version", `${relay.version} (${relay.commit}), Bun ${relay.bun_version}`],
       ["Mode", `${relay.mode}, cache ${relay.cache}`],
+      ["Files", bootstrap && !relay.offline && `${showFiles(bootstrap)}, for when nothing else has a feed`],
       ["Process", `${relay.pid} on ${relay.host}, ${size(relay.memory_bytes)}`, `${relay.memory_bytes} bytes`],
       ["Threads", showThreads(relay.serving_threads), "that serve clients"],
       ["Connections", Object.entries(traffic.connections).map(([name, count]) => `${name} ${whole(count)}`).join(", ")],
@@ -129,6 +131,23 @@ const CARDS = [
     ],
   }) },
 ];
+
+function showOffline(bootstrap) {
+  return {
+    name: "Offline",
+    state: bootstrap.reason || bootstrap.unusable_files ? ["warn", "files unusable"] : ["ok", "serving files"],
+    rows: [
+      ["Path", address(bootstrap.path)],
+      ["Files", showFiles(bootstrap)],
+      ["Last change", ago(bootstrap.read_at), exact(bootstrap.read_at)],
+      ["Problem", bootstrap.reason ?? (bootstrap.unusable[0] && `${bootstrap.unusable[0].file}: ${bootstrap.unusable[0].reason}`)],
+    ],
+  };
+}
+
+function showFiles({ files, unusable_files: unusable }) {
+  return `${plural(files, "file")} of config specs${unusable ? `, ${whole(unusable)} unusable` : ""}`;
+}
 
 function showSaved({ served_bytes: served, received_bytes: received, saved_bytes_1_h: lastHour }) {
   return served > received && `${size(served - received)} since the start: ${size(served)} sent to clients, ${size(received)} from upstream; ${size(Math.max(0, lastHour))} in the last hour`;
@@ -172,7 +191,10 @@ function showLocal(local) {
   };
 }
 
-const showNoBackup = () => ({ state: ["idle", "none"], rows: [["CACHE", "disabled: a restart begins without specs"]] });
+const showNoBackup = ({ offline }) => ({
+  state: ["idle", "none"],
+  rows: [["CACHE", offline ? "disabled: a restart reads the files" : "disabled: a restart begins without specs"]],
+});
 
 function lag({ behind_feeds: feeds, lag_s: lagS }) {
   if (feeds === null) return "written by another relay";
