@@ -18,17 +18,15 @@ import { type Rates, sumCounts } from "../telemetry/status/rates.ts";
 import {
   ageSeconds,
   type CertificateStatus,
-  type DeltaStatus,
   type EventsStatus,
-  type LocalStatus,
-  type RedisStatus,
   type RelayStatus,
   type SinkStatus,
   type StatusReport,
-  type TrafficStatus,
   toIso,
   toIsoOrNull,
 } from "../telemetry/status/schema.ts";
+import type { LocalStatus, RedisStatus } from "../telemetry/status/schema-backup.ts";
+import type { DeltaStatus, TrafficStatus } from "../telemetry/status/schema-traffic.ts";
 import { SharedReport } from "../telemetry/status/shared-report.ts";
 import { countByState, findUpstream, formatUpstream } from "../telemetry/status/upstream.ts";
 import { BUN_VERSION, COMMIT, VERSION } from "../version.ts";

@@ -16,7 +16,6 @@ const TOKEN = "token-for-operators-0123456789";
 
 /** Paths of the operator API that are documented before they are served. */
 const NOT_SERVED_YET: readonly string[] = [
-  "/v1/invalidate",
   "/v1/versions",
   "/v1/versions/diff",
   "/v1/rollback",
@@ -146,6 +145,25 @@ describe("responses match the OpenAPI documents", () => {
       const response = await fetch(managed.url + path, { method });
       expect(response.status).toBe(401);
       await checker.expect(method, path, response);
+    }
+  });
+
+  test("of POST /v1/invalidate", async () => {
+    await using upstream = await startUpstream();
+    publishKey(upstream, KEY);
+    const env = { SFP_MANAGEMENT_TOKEN: TOKEN };
+    await using managed = await startManagedRelay({ upstream, env, args: ["--preload-sdk-keys", KEY] });
+    const checker = new ResponseChecker(managementDocument as OpenApi);
+    const headers = { authorization: `Bearer ${TOKEN}` };
+    for (const [body, expected] of [
+      [JSON.stringify({ key: KEY }), 200],
+      [JSON.stringify({ key: KEY }), 429],
+      [JSON.stringify({ key: "secret-unknown" }), 404],
+      ["nonsense", 400],
+    ] as const) {
+      const response = await fetch(`${managed.url}/v1/invalidate`, { method: "POST", headers, body });
+      expect([body, response.status]).toEqual([body, expected]);
+      await checker.expect("POST", "/v1/invalidate", response);
     }
   });
 

@@ -63,7 +63,10 @@ describeWith("chromium")("what operators do on the status page", () => {
       await page.getByLabel(/Token of this relay/).fill(TOKEN);
       await page.getByLabel(/Token of this relay/).press("Enter");
       await shows(opened, /Not pinned/);
-      await shows(opened, /2000, changed 1 Jan 1970, 00:00:02 UTC · v2 json · received .*UTC · 1\.2 kB · served/);
+      await shows(
+        opened,
+        /2000, changed 1 Jan 1970, 00:00:02 UTC · v2 json · received .*UTC · 1\.2 kB · served/,
+      );
       await page.getByRole("button", { name: "Roll back to it" }).click();
       await shows(opened, /From version 2000 to 1000/);
       await shows(opened, /gates changed: checkout <b> and 6 more/);

@@ -2,13 +2,8 @@ import { describeFeed } from "../../specs/feed.ts";
 import type { Telemetry } from "../telemetry.ts";
 import type { Incident } from "./incident.ts";
 import type { FoundProblem } from "./next-steps.ts";
-import {
-  type EventsStatus,
-  type LocalStatus,
-  type ProblemKind,
-  type RedisStatus,
-  toIsoOrNull,
-} from "./schema.ts";
+import { type EventsStatus, type ProblemKind, toIsoOrNull } from "./schema.ts";
+import type { LocalStatus, RedisStatus } from "./schema-backup.ts";
 import { type UpstreamHealth, upstreamProblems } from "./upstream.ts";
 
 /** Everything that problems are derived from. */

@@ -1,5 +1,41 @@
 import type { Timestamp } from "./timestamp.ts";
 
+/** What clients ask for, and what that takes. */
+export interface TrafficStatus {
+  /** Requests over HTTP, including RPCs over HTTP. */
+  readonly requests_per_s: number;
+  /** Requests with a response status of 400 or higher. */
+  readonly failed_per_s: number;
+  /** Unary RPCs on all ports. */
+  readonly rpcs_per_s: number;
+  /** Requests in flight that cannot be served from memory at once. */
+  readonly in_flight: number;
+  /** Open streams over all protocols. */
+  readonly streams: number;
+  /** `--grpc-max-concurrent-streams`. */
+  readonly max_streams: number;
+  /** SDK keys with cached config specs. */
+  readonly sdk_keys: number;
+  /** `--maximum-concurrent-sdk-keys`. */
+  readonly max_sdk_keys: number;
+  /** Open connections by protocol. */
+  readonly connections: Readonly<Record<string, number>>;
+  readonly deltas: DeltaStatus;
+  readonly config_specs: TransferStatus;
+}
+
+/** Updates of clients that accept deltas, since the start. */
+export interface DeltaStatus {
+  /** `--delta-history`: the number of versions from which there are deltas; 0 if deltas are off. */
+  readonly versions: number;
+  /** Updates that were sent as deltas. */
+  readonly sent: number;
+  /** Whole versions that were sent because there was no delta. */
+  readonly full: number;
+  /** Bytes that were not sent because of deltas. */
+  readonly saved_bytes: number;
+}
+
 /** Config specs on their way through the relay, in bytes as sent: compressed if they were. */
 export interface TransferStatus {
   /** Sent to clients since the start. */

@@ -1,6 +1,7 @@
+import type { LocalStatus, RedisStatus } from "./schema-backup.ts";
 import type { FleetStatus } from "./schema-fleet.ts";
-import type { SdkStatus, TransferStatus } from "./schema-traffic.ts";
-import type { Timestamp } from "./timestamp.ts";
+import type { SdkStatus, TrafficStatus } from "./schema-traffic.ts";
+import type { TimedError, Timestamp } from "./timestamp.ts";
 
 /**
  * The body of `/status.json`. Fields are never renamed or removed; new ones may be added. Sizes are in bytes, ages in seconds;
@@ -119,42 +120,6 @@ export interface RelayStatus {
   };
 }
 
-/** What clients ask for, and what that takes. */
-export interface TrafficStatus {
-  /** Requests over HTTP, including RPCs over HTTP. */
-  readonly requests_per_s: number;
-  /** Requests with a response status of 400 or higher. */
-  readonly failed_per_s: number;
-  /** Unary RPCs on all ports. */
-  readonly rpcs_per_s: number;
-  /** Requests in flight that cannot be served from memory at once. */
-  readonly in_flight: number;
-  /** Open streams over all protocols. */
-  readonly streams: number;
-  /** `--grpc-max-concurrent-streams`. */
-  readonly max_streams: number;
-  /** SDK keys with cached config specs. */
-  readonly sdk_keys: number;
-  /** `--maximum-concurrent-sdk-keys`. */
-  readonly max_sdk_keys: number;
-  /** Open connections by protocol. */
-  readonly connections: Readonly<Record<string, number>>;
-  readonly deltas: DeltaStatus;
-  readonly config_specs: TransferStatus;
-}
-
-/** Updates of clients that accept deltas, since the start. */
-export interface DeltaStatus {
-  /** `--delta-history`: the number of versions from which there are deltas; 0 if deltas are off. */
-  readonly versions: number;
-  /** Updates that were sent as deltas. */
-  readonly sent: number;
-  /** Whole versions that were sent because there was no delta. */
-  readonly full: number;
-  /** Bytes that were not sent because of deltas. */
-  readonly saved_bytes: number;
-}
-
 /** Upstream as the polls see it. */
 export interface UpstreamStatus {
   /** `STATSIG_ENDPOINT`, without user name and password. */
@@ -181,9 +146,11 @@ export interface UpstreamStatus {
   readonly endpoints: readonly EndpointStatus[];
 }
 
+/** A server of `STATSIG_ENDPOINT`. */
 export interface EndpointStatus {
   /** Without user name and password. */
   readonly url: string;
+  /** Whether requests to it go through an HTTP proxy. */
   readonly through_proxy: boolean;
   /** Whether it is asked first now. */
   readonly in_use: boolean;
@@ -192,59 +159,16 @@ export interface EndpointStatus {
    * version than the relay, or is a relay that has not had a confirmation for a minute.
    */
   readonly state: "unknown" | "ok" | "lagging" | "failing";
+  /** When `state` became `failing`; null if it is not. */
   readonly failing_since: Timestamp;
+  /** When it was first found to be behind; null if it is not. */
   readonly lagging_since: Timestamp;
+  /** The last response that was of use. */
   readonly last_success_at: Timestamp;
   /** The last request that was of no use, even if later ones succeeded. */
   readonly last_error: PollError | null;
   /** The average time until a response begins; null before the first one. */
   readonly latency_ms: number | null;
-}
-
-/** The backup in Redis. */
-export interface RedisStatus {
-  /** Without user name and password. */
-  readonly address: string;
-  /** `refuses_writes`: reads work, so that the backup goes stale. */
-  readonly state: "ok" | "refuses_writes" | "down";
-  /** When `state` stopped being `ok`. */
-  readonly since: Timestamp;
-  /** Why `state` is not `ok`. */
-  readonly reason: string | null;
-  /** Whether this relay shares polls (`--fleet-polling`). */
-  readonly fleet_polling: boolean;
-  /** The number of feeds whose cached version Redis may not have; null before the backup is in use. */
-  readonly behind_feeds: number | null;
-  /** How long the oldest write has been pending; 0 if none is. */
-  readonly lag_s: number | null;
-  /** The last successful write of a version. */
-  readonly last_write_at: Timestamp;
-  /** The last successful read. */
-  readonly last_read_at: Timestamp;
-  /** Kept after Redis has recovered. */
-  readonly last_error: TimedError | null;
-}
-
-/** The backup on the local disk. */
-export interface LocalStatus {
-  /** The folder of `--local-cache-path`. */
-  readonly path: string;
-  /** `failing`: cached versions could not be written. `unusable`: the relay serves from memory only. */
-  readonly state: "ok" | "failing" | "unusable";
-  /** When `state` stopped being `ok`. */
-  readonly since: Timestamp;
-  /** Why `state` is not `ok`. */
-  readonly reason: string | null;
-  /** The size of the database and its write-ahead log. */
-  readonly bytes: number | null;
-  /** `--local-cache-max-in-mb`, in bytes. */
-  readonly max_bytes: number;
-  /** The number of feeds whose cached version is not stored; null before the backup is in use. */
-  readonly behind_feeds: number | null;
-  /** How long the oldest write has been pending; 0 if none is. */
-  readonly lag_s: number | null;
-  /** Kept after the backup has recovered. */
-  readonly last_error: TimedError | null;
 }
 
 /** The files of ID lists on disk. */
@@ -391,14 +315,6 @@ export interface Poll {
 }
 
 export type PollOutcome = "updated" | "unchanged" | "refused" | "failed" | "unauthorized";
-
-/** An error and when it happened. */
-export interface TimedError {
-  /** When it happened. */
-  readonly at: string;
-  /** A text for people, which may change. */
-  readonly detail: string;
-}
 
 /** The error of a request to upstream. */
 export interface PollError extends TimedError {

@@ -131,10 +131,10 @@ async function pollNow() {
   say("none", "Polling upstream …");
   const answer = await during(() => askRelay("POST", "v1/invalidate", { key: operator.key }));
   if (!answer) return;
-  const { polled, updated, unchanged, failed, fleet, errors } = answer;
+  const { polled, updated, unchanged, failed, skipped, fleet, errors } = answer;
   const where = fleet === undefined ? "" : fleet ? " by all relays of the fleet" : " by this relay alone";
   if (polled === undefined) say("none", "The poll is running.");
-  else say(failed ? "warn" : "ok", `${plural(polled, "feed")} polled${where}: ${updated} updated, ${unchanged} unchanged, ${failed} failed.${errors?.length ? ` ${errors.join("; ")}.` : ""}`);
+  else say(failed ? "warn" : "ok", `${plural(polled, "feed")} polled${where}: ${updated} updated, ${unchanged} unchanged, ${failed} failed${skipped ? `, ${skipped} left to another relay` : ""}.${errors?.length ? ` ${errors.join("; ")}.` : ""}`);
   wake();
 }
 
