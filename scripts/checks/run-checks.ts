@@ -6,7 +6,9 @@ import { findStaleConfigurationTables } from "../gen/configuration-tables.ts";
 import { findStaleExampleSnippets } from "../gen/example-snippets.ts";
 import { findStaleMessageIndex } from "../gen/message-index.ts";
 import { findStaleMetricTables } from "../gen/metric-tables.ts";
+import { findStaleOpenApi } from "../gen/openapi.ts";
 import { findStaleProtobuf } from "../gen/protobuf.ts";
+import { findStaleStatusSchema } from "../gen/status-schema.ts";
 import type { Counts } from "../test/counts.ts";
 import { findCitationProblems } from "./citations.ts";
 import { checkDependencies } from "./dependencies.ts";
@@ -32,6 +34,8 @@ const CHECKS: readonly Check[] = [
     findProblems: () => runTool("biome", "ci", "--error-on-warnings", `--colors=${biomeColors}`),
   },
   { name: "Generated code is current", findProblems: findStaleProtobuf },
+  { name: "JSON Schema of /status.json is current", findProblems: findStaleStatusSchema },
+  { name: "OpenAPI documents are current", findProblems: findStaleOpenApi },
   { name: "Tables of metrics are current", findProblems: findStaleMetricTables },
   { name: "Tables of options are current", findProblems: findStaleConfigurationTables },
   {

@@ -6,7 +6,10 @@ const WAIT_MS = 40;
 
 /** Where the counts of threads are added up. */
 export interface CountReceivers {
-  readonly http: { merge(counted: Counted["requests"]): void };
+  readonly http: {
+    merge(counted: Counted["requests"]): void;
+    readonly sdks: { merge(counted: Counted["sdks"]): void };
+  };
   readonly rpc: { merge(counted: Counted["rpcs"]): void };
 }
 
@@ -26,10 +29,11 @@ export class CountCollection {
     this.#options = options;
   }
 
-  add({ requests, rpcs, isReply }: Counted, thread: ServingThread): void {
+  add({ requests, rpcs, sdks, isReply }: Counted, thread: ServingThread): void {
     const { http, rpc } = this.#options;
     http.merge(requests);
     rpc.merge(rpcs);
+    http.sdks.merge(sdks);
     if (!isReply) return;
     this.#late.delete(thread);
     this.#awaited.get(thread)?.shift()?.();

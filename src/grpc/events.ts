@@ -10,6 +10,8 @@ export type RpcEvent =
       readonly feed: Feed | undefined;
       /** `ok`, or the name of another gRPC status. */
       readonly code: string;
+      /** The length of the version that the client got; 0 if it got none. */
+      readonly bytes: number;
       readonly tookMs: number;
     };
 

@@ -17,6 +17,8 @@ interface SpecServiceOptions {
   /** Sent as `x-sfp-hostname`. */
   readonly hostname: string;
   readonly emit: EmitRpcEvent;
+  /** Called with the metadata of each call over gRPC itself. Others are HTTP requests, which are counted as such. */
+  readonly onSdk: (headers: Pick<Headers, "get">) => void;
   /** Called with unexpected errors. */
   readonly onFault: (error: unknown) => void;
 }
@@ -49,8 +51,8 @@ export class SpecService {
   async get(message: ConfigSpecRequest, call: CallContext): Promise<Answer> {
     const { finder, messageLimit, emit } = this.#options;
     const startedAt = performance.now();
-    const completed = (code: string, feed?: Feed) =>
-      emit({ kind: "rpc_answered", feed, code, tookMs: performance.now() - startedAt });
+    const completed = (code: string, feed?: Feed, bytes = 0) =>
+      emit({ kind: "rpc_answered", feed, code, bytes, tookMs: performance.now() - startedAt });
     try {
       const request = this.toRequest(message, call);
       const held = finder.held(request) ?? (await untilAborted(finder.find(request), call.signal()));
@@ -61,7 +63,7 @@ export class SpecService {
         emit({ kind: "spec_too_large", feed, bytes: tooManyBytes });
         throw messageLimit.toError(tooManyBytes);
       }
-      completed("ok", feed);
+      completed("ok", feed, isNews ? snapshot.bytes.length : 0);
       return { held, item: isNews ? { kind: "spec", snapshot } : { kind: "no_update", lcut: snapshot.lcut } };
     } catch (error) {
       completed(toStatusError(error).code);
@@ -74,6 +76,7 @@ export class SpecService {
     { isGrpc, headers }: Pick<CallContext, "isGrpc" | "headers">,
   ): StreamRequest {
     const messageLimit = isGrpc ? this.#options.messageLimit : undefined;
+    if (isGrpc) this.#options.onSdk(headers());
     return {
       ...{ sdkKey, version: readVersion(version), headers, messageLimit },
       sinceTime: Number(sinceTime ?? 0n),

@@ -40,6 +40,8 @@ function methodsByPath(
 ): Map<string, Set<string>> {
   const methods = new Map(Object.entries(extra).map(([path, allowed]) => [path, new Set(allowed)]));
   for (const { path, method } of parts.flatMap(({ routes }) => routes)) {
+    // Middleware, which answers nothing by itself.
+    if (method === "ALL") continue;
     const allowed = methods.get(path) ?? new Set();
     allowed.add(method);
     if (method === "GET") allowed.add("HEAD");

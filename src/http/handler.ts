@@ -94,7 +94,7 @@ export class HttpHandler {
     this.#specStreams = new SpecStreamRoute(options.streams, () => this.#bodies.busy());
     this.#rpcs = new RpcMount(options.loadRpcs, this.#bodies);
     this.#app = this.#createApp(options, this.#bodies);
-    const paths = this.#app.routes.map(({ path }) => path);
+    const paths = this.routes.map(({ path }) => path);
     this.#paths = new Set(paths);
     this.#openPaths = paths.flatMap((path) => OPEN_PATH.exec(path)?.[1] ?? []);
     this.#observer = new RequestObserver(options.meter, options.emit);
@@ -102,6 +102,11 @@ export class HttpHandler {
       withCors((request, context: RequestContext) => this.#handle(request, context), options.corsOrigins),
       options.onFault,
     );
+  }
+
+  /** The paths of every route and their methods, as the OpenAPI document has them. */
+  get routes(): readonly { readonly path: string; readonly method: string }[] {
+    return this.#app.routes;
   }
 
   /** Updates the headers of cached responses after upstream confirmed that the held version is the newest. */

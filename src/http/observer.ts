@@ -19,6 +19,8 @@ export interface HandledRequest {
   readonly lcut: number;
   /** What a successful response to a request for config specs has. Undefined for other responses. */
   readonly payloadType: PayloadType | undefined;
+  /** The length of the config specs or delta in the response, as sent; 0 if it has none. */
+  readonly specBytes: number;
   /** How a client that accepts deltas got a new version. Undefined for other requests. */
   readonly delta: DeltaUse | undefined;
 }
@@ -112,6 +114,8 @@ export class RequestObserver {
     const response = await pending;
     const tookMs = performance.now() - startedAt;
     const { status } = response;
+    const payloadType = readPayloadType(route, status, response.headers);
+    const hasSpecs = payloadType === "full" || payloadType === "delta";
     const cell = this.#meter.cell({
       sdkKey: parseSdkKey(key),
       path: route,
@@ -119,7 +123,8 @@ export class RequestObserver {
       acceptEncoding: this.#negotiation.read(request.headers.get("accept-encoding")).label,
       contentEncoding: response.headers.get("content-encoding") ?? "identity",
       lcut: Number(response.headers.get("x-since-time") ?? 0),
-      payloadType: readPayloadType(route, status, response.headers),
+      payloadType,
+      specBytes: hasSpecs ? Number(response.headers.get("content-length") ?? 0) : 0,
       // A version that had to be fetched has no delta for the client, with rare exceptions.
       delta: undefined,
     });

@@ -139,7 +139,8 @@ export class SpecResponses {
     const path = `/${feed.version}/download_config_specs`;
     const contentEncoding = headers["content-encoding"] ?? "identity";
     const payloadType = readPayloadType(path, status, new Headers(headers));
-    const request = { sdkKey: feed.sdkKey, path, status, contentEncoding, lcut, payloadType };
+    const specBytes = payloadType === "full" || payloadType === "delta" ? (body?.length ?? 0) : 0;
+    const request = { sdkKey: feed.sdkKey, path, status, contentEncoding, lcut, payloadType, specBytes };
     return new PreparedResponse({ status, body, headers }, ({ label: acceptEncoding }, wantsDelta) =>
       this.#meter.cell({ ...request, acceptEncoding, delta: wantsDelta ? delta : undefined }),
     );

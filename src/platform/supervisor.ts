@@ -119,6 +119,7 @@ export type LoopName =
   | "local_backup_opening"
   | "metric_push"
   | "pin_reads"
+  | "redis_presence"
   | "redis_write_probe"
   | "redis_subscription"
   | "redis_token"

@@ -28,6 +28,8 @@ export class RedisConnection implements RedisCommands, AsyncDisposable {
   readonly logins: RedisLogins;
   readonly keys: RedisKeys;
   readonly bulk: BulkCommands;
+  /** For what only the status page shows: a permission that it lacks is not reported. */
+  readonly quiet: RedisCommands;
   /** The permissions that the Redis user lacks, as far as known. */
   readonly permissions: RedisPermissions;
   readonly #clock: Clock;
@@ -63,6 +65,7 @@ export class RedisConnection implements RedisCommands, AsyncDisposable {
       isResponding: () => this.#isResponding(),
     };
     this.#commands = new LinkPool({ ...common, kind: "commands", size: { min: 1, max: 1 } });
+    this.quiet = this.#commands;
     this.#bulk = new LinkPool({ ...common, kind: "bulk", size: options.pool });
     this.#exclusive = new ExclusiveLink(
       () => new RedisLink({ ...common, kind: "bulk", onChange: () => {}, onOtherReason: () => {} }),

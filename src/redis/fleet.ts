@@ -96,13 +96,14 @@ const REFUSED = "refused";
 
 /** The channel of a fleet whose relays share a Redis. */
 export class RedisFleetChannel implements FleetChannel, PushChannel {
-  /** Stored in claims for humans; the relays do not use it. */
-  readonly #id = randomUUID();
+  /** Stored in claims for the status page. */
+  readonly #id: string;
   readonly #clock: Clock;
   readonly #redis: RedisConnection;
   readonly #notices: RedisNotices;
 
-  constructor(redis: RedisConnection, notices: RedisNotices, clock: Clock) {
+  constructor(redis: RedisConnection, notices: RedisNotices, clock: Clock, id: string = randomUUID()) {
+    this.#id = id;
     this.#clock = clock;
     this.#redis = redis;
     this.#notices = notices;

@@ -81,6 +81,11 @@ export class RedisKeys {
     return `${this.ofRelays}claim::{${feedId}}`;
   }
 
+  /** The hash of the relays that use this Redis. */
+  get relays(): string {
+    return `${this.ofRelays}relays`;
+  }
+
   /** Returns the key of the note that a relay removed a feed because upstream rejects its SDK key. */
   removal(feed: Feed): string {
     return `${this.ofRelays}removed::${redisFeedId(feed)}`;

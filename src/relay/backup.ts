@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import type { AllowList } from "../access/allow-list.ts";
 import type { Config } from "../config/config.ts";
 import type { ManifestBackup } from "../id-lists/manifest.ts";
@@ -10,6 +11,7 @@ import { isSoleKey } from "../redis/entries/owner.ts";
 import { RedisFleetChannel, RedisNotices } from "../redis/fleet.ts";
 import { RedisManifests } from "../redis/manifests.ts";
 import { RedisPins } from "../redis/pins.ts";
+import { RedisPresence } from "../redis/presence.ts";
 import { WriteProbe } from "../redis/write-probe.ts";
 import type { SpecBackup } from "../specs/backup.ts";
 import type { FleetChannel } from "../specs/fleet.ts";
@@ -28,6 +30,8 @@ export interface BackupParts extends AsyncDisposable {
   readonly onConfirmed?: () => void;
   /** Only with `--fleet-polling`. */
   readonly fleetChannel?: FleetChannel & PushChannel;
+  /** Only with Redis: which relays share it. */
+  readonly presence?: RedisPresence;
   /** Calls the listener each time the backup is back after an outage. */
   readonly onReturn?: (listener: () => void) => void;
   /** Applies another polling interval. */
@@ -124,6 +128,8 @@ function openRedisBackup(
       },
     }),
   );
+  const id = randomUUID();
+  const presence = running.use(new RedisPresence({ redis, id, clock, supervisor }));
   const notices = settings.fleetPolling && running.use(new RedisNotices(redis, clock, supervisor));
   return {
     backup,
@@ -135,7 +141,8 @@ function openRedisBackup(
     reconfigure: (next) => {
       ({ pollIntervalMs, preloadSdkKeys } = next);
     },
-    ...(notices && { fleetChannel: new RedisFleetChannel(redis, notices, clock) }),
+    presence,
+    ...(notices && { fleetChannel: new RedisFleetChannel(redis, notices, clock, id) }),
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   };
 }

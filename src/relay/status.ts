@@ -5,32 +5,35 @@ import type { Config } from "../config/config.ts";
 import { displayUrl } from "../config/settings.ts";
 import type { DeltaUse } from "../http/observer.ts";
 import type { Clock } from "../platform/clock.ts";
+import type { FleetSeen } from "../redis/fleet-view.ts";
 import { describeAddress } from "../redis/options.ts";
+import { type Feed, feedId } from "../specs/feed.ts";
 import { SPECS_FILE_NAME } from "../sqlite/path.ts";
 import { bootstrapProblems, formatBootstrap } from "../telemetry/status/bootstrap.ts";
 import { type FeedHealth, findFeeds, formatFeeds } from "../telemetry/status/feeds.ts";
+import { findClaimant, formatFleet } from "../telemetry/status/fleet.ts";
 import { formatIdLists, idListProblems } from "../telemetry/status/id-lists.ts";
+import { withNextStep } from "../telemetry/status/next-steps.ts";
 import { formatPins, pinProblems } from "../telemetry/status/pins.ts";
 import { findProblems, streamProblems } from "../telemetry/status/problems.ts";
 import { type Rates, sumCounts } from "../telemetry/status/rates.ts";
 import {
   ageSeconds,
   type CertificateStatus,
-  type DeltaStatus,
   type EventsStatus,
-  type LocalStatus,
-  type RedisStatus,
   type RelayStatus,
   type SinkStatus,
   type StatusReport,
-  type TrafficStatus,
   toIso,
   toIsoOrNull,
 } from "../telemetry/status/schema.ts";
+import type { LocalStatus, RedisStatus } from "../telemetry/status/schema-backup.ts";
+import type { DeltaStatus, TrafficStatus } from "../telemetry/status/schema-traffic.ts";
 import { SharedReport } from "../telemetry/status/shared-report.ts";
 import { countByState, findUpstream, formatUpstream } from "../telemetry/status/upstream.ts";
 import { BUN_VERSION, COMMIT, VERSION } from "../version.ts";
 import type { BackupParts } from "./backup.ts";
+import { startPresence } from "./fleet-presence.ts";
 import type { RunningIdLists } from "./id-lists.ts";
 import type { Health } from "./lifecycle.ts";
 import type { RunningEvents } from "./log-events.ts";
@@ -55,6 +58,7 @@ interface StatusParts {
 interface Gathered {
   readonly connections: Awaited<ReturnType<RunningServing["connections"]>>;
   readonly localBytes: number | null;
+  readonly fleet: FleetSeen | undefined;
 }
 
 interface RunningStatus {
@@ -69,10 +73,12 @@ export function startStatus(started: Config, parts: StatusParts): RunningStatus 
   const { specs, telemetry, clock } = parts;
   specs.store.listen({ removed: ({ feed }) => telemetry.specs.polls.forget(feed) });
   watchSizes(parts);
+  const fleet = startPresence(() => config, parts);
   const source = {
     gather: async () => {
       await telemetry.registry.collect();
-      return { connections: parts.serving.connections(), localBytes: await localBytes(config) };
+      const [bytes, seen] = await Promise.all([localBytes(config), fleet?.()]);
+      return { connections: parts.serving.connections(), localBytes: bytes, fleet: seen };
     },
     build: (gathered: Gathered) => JSON.stringify(readStatus(config, parts, gathered)),
   };
@@ -113,7 +119,9 @@ function readStatus(config: Config, parts: StatusParts, gathered: Gathered): Sta
   const { staleAfterMs } = settings;
   const { path: bootstrapPath } = config.bootstrap;
   const { oversized } = telemetry.rpc;
-  const readings = { store, preload, polls, rates, oversized, clock, staleAfterMs };
+  const { fleet } = gathered;
+  const claimant = (feed: Feed) => fleet && findClaimant(fleet, feedId(feed));
+  const readings = { store, preload, polls, rates, oversized, clock, staleAfterMs, claimant };
   const found = findFeeds(readings);
   const hasOthers = ({ held, feed }: FeedHealth) => held === undefined && store.holds(feed.sdkKey);
   const upstream = findUpstream(found, polls.upstream, (finding) => !hasOthers(finding));
@@ -129,15 +137,17 @@ function readStatus(config: Config, parts: StatusParts, gathered: Gathered): Sta
     ...(lists === undefined ? [] : idListProblems(lists)),
     ...streamProblems(parts.serving.streamLimit),
     ...pinProblems(pins),
-  ];
+  ].map(withNextStep);
   return {
     now: toIso(now),
     state: notReady.length > 0 ? "not_ready" : problems.length > 0 ? "degraded" : "ok",
     problems,
     relay: relayStatus(config, now, telemetry),
     traffic: trafficStatus(config, parts, rates, gathered),
+    sdks: telemetry.http.sdks.read(),
     upstream: formatUpstream(upstream, polls.upstream, settings),
     redis,
+    fleet: fleet === undefined ? null : formatFleet(fleet, config.redis.fleetPolling, clock),
     local,
     bootstrap: bootstrapPath === undefined ? null : formatBootstrap(bootstrapPath, telemetry.bootstrap),
     id_lists: lists === undefined ? null : formatIdLists(lists, config.idLists),
@@ -189,6 +199,7 @@ function trafficStatus(
     max_sdk_keys: config.maxKeys,
     connections: Object.fromEntries(connections),
     deltas: deltaStatus(config, telemetry),
+    config_specs: telemetry.http.transfer.read(),
   };
 }
 

@@ -132,7 +132,7 @@ function toKey(event: ThreadEvent["event"]): string {
     case "spec_too_large":
       return `${event.kind} ${feedId(event.feed)}`;
     case "stream_sent":
-      return `${event.kind} ${event.item} ${event.lcut} ${feedId(event.feed)}`;
+      return `${event.kind} ${event.item} ${event.lcut} ${event.bytes} ${feedId(event.feed)}`;
     case "tls_client_refused":
     case "wrong_protocol":
       return `${event.kind} ${event.port} ${event.reason}`;

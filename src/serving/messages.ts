@@ -21,6 +21,7 @@ import type { Certificates, TlsSettings } from "../server/certificates.ts";
 import type { ConnectionAge } from "../server/connection-age.ts";
 import type { Http2Limits } from "../server/http2-server.ts";
 import type { Feed } from "../specs/feed.ts";
+import type { CountedSdk } from "../telemetry/status/sdks.ts";
 import type { CountedRequests } from "../telemetry/topics/http.ts";
 import type { CountedRpcs } from "../telemetry/topics/rpc.ts";
 import type { CountMemory, ThreadsOfPorts } from "./counts.ts";
@@ -66,6 +67,7 @@ export interface Counted {
   readonly kind: "counted";
   readonly requests: readonly CountedRequests[];
   readonly rpcs: readonly CountedRpcs[];
+  readonly sdks: readonly CountedSdk[];
   readonly isReply: boolean;
 }
 

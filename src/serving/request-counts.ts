@@ -11,6 +11,8 @@ interface RequestCountsOptions {
   readonly maxSeries: number;
   /** Whether config specs of the key are cached, so that there are a limited number of such keys. */
   readonly holds: (sdkKey: SdkKey) => boolean;
+  /** Called with the headers of each request of an SDK that succeeds. */
+  readonly onSdk?: (headers: RequestHeaders) => void;
 }
 
 /**
@@ -18,6 +20,10 @@ interface RequestCountsOptions {
  * keys, but clients can make up any number of them.
  */
 const MAX_NOT_HELD = 500;
+
+/** The paths that SDKs request. The others are probes, tools and browsers. */
+const SDK_PATH =
+  /^\/v[12]\/(?:download_config_specs|stream_config_specs|get_id_lists|log_event)|^\/statsig_forward_proxy\./;
 
 /** Counts the requests of one thread until the control plane takes the counts. */
 export class RequestCounts implements RequestMeter {
@@ -36,8 +42,9 @@ export class RequestCounts implements RequestMeter {
 
   cell(request: HandledRequest): RequestCell {
     const find = () => this.#find(request);
-    if (!this.#options.isPushing) return new TallyCell(find);
-    return new TallyCell(find, (tally, headers) => this.#findClient(tally, headers));
+    const onSdk = request.status < 400 && SDK_PATH.test(request.path) ? this.#options.onSdk : undefined;
+    if (!this.#options.isPushing) return new TallyCell(find, { onSdk });
+    return new TallyCell(find, { onSdk, findClient: (tally, headers) => this.#findClient(tally, headers) });
   }
 
   /** Returns what was counted since the last call, each attribute set once. */
@@ -114,7 +121,10 @@ class Tally {
   }
 }
 
-type FindClient = (tally: Tally, headers: RequestHeaders) => Series;
+interface CellOptions {
+  readonly onSdk?: ((headers: RequestHeaders) => void) | undefined;
+  readonly findClient?: (tally: Tally, headers: RequestHeaders) => Series;
+}
 
 /**
  * Cached with a prepared response, which can be replaced at any time: what it counted is in the tally, and nothing refers to the
@@ -122,11 +132,13 @@ type FindClient = (tally: Tally, headers: RequestHeaders) => Series;
  */
 class TallyCell implements RequestCell {
   readonly #find: () => Tally;
-  readonly #findClient: FindClient | undefined;
+  readonly #onSdk: CellOptions["onSdk"];
+  readonly #findClient: CellOptions["findClient"];
   #tally: Tally | undefined;
 
-  constructor(find: () => Tally, findClient?: FindClient) {
+  constructor(find: () => Tally, { onSdk, findClient }: CellOptions) {
     this.#find = find;
+    this.#onSdk = onSdk;
     this.#findClient = findClient;
   }
 
@@ -137,11 +149,13 @@ class TallyCell implements RequestCell {
       this.#tally = tally;
     }
     tally.all.record(tookMs);
+    this.#onSdk?.(headers);
     if (this.#findClient !== undefined) this.#findClient(tally, headers).record(tookMs);
   }
 }
 
 function toId(request: HandledRequest): string {
-  const { sdkKey, path, status, acceptEncoding, contentEncoding, lcut, payloadType, delta } = request;
-  return `${status} ${path} ${acceptEncoding} ${contentEncoding} ${lcut} ${payloadType} ${delta?.result} ${delta?.savedBytes} ${sdkKey}`;
+  const { sdkKey, path, status, acceptEncoding, contentEncoding, lcut, payloadType, specBytes, delta } =
+    request;
+  return `${status} ${path} ${acceptEncoding} ${contentEncoding} ${lcut} ${payloadType} ${specBytes} ${delta?.result} ${delta?.savedBytes} ${sdkKey}`;
 }

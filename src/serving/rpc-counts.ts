@@ -14,6 +14,7 @@ interface RpcCountsOptions {
 
 interface Tally extends Pick<CountedRpcs, "feed" | "code"> {
   readonly series: Series;
+  bytes: number;
 }
 
 /** Counts the unary RPCs of one thread until the control plane takes the counts. Other events, and at level debug all, are emitted. */
@@ -36,24 +37,28 @@ export class RpcCounts {
   add(event: RpcEvent): void {
     const isSingle = event.kind !== "rpc_answered" || this.#isDebug;
     if (isSingle && this.#emit(event)) return;
-    if (event.kind === "rpc_answered") this.#find(event).record(event.tookMs);
+    if (event.kind !== "rpc_answered") return;
+    const tally = this.#find(event);
+    tally.series.record(event.tookMs);
+    tally.bytes += event.bytes;
   }
 
   /** Returns what was counted since the last call. */
   take(): readonly CountedRpcs[] {
     const tallies = this.#tallies;
     this.#tallies = new Map();
-    return Array.from(tallies.values(), ({ feed, code, series }) => {
-      return { feed, code, measured: series.measured() };
+    return Array.from(tallies.values(), ({ feed, code, bytes, series }) => {
+      return { feed, code, bytes, measured: series.measured() };
     });
   }
 
-  #find({ feed, code }: Pick<CountedRpcs, "feed" | "code">): Series {
+  #find({ feed, code }: Pick<CountedRpcs, "feed" | "code">): Tally {
     const id = `${code} ${feed === undefined ? "" : feedId(feed)}`;
     const known = this.#tallies.get(id);
-    if (known !== undefined) return known.series;
+    if (known !== undefined) return known;
     const series = new Series({}, { timed: true, keepsSamples: this.#isPushing });
-    this.#tallies.set(id, { feed, code, series });
-    return series;
+    const tally = { feed, code, series, bytes: 0 };
+    this.#tallies.set(id, tally);
+    return tally;
   }
 }

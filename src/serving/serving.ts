@@ -55,7 +55,8 @@ export class Serving {
     this.#control = connectControlPlane(this.#calls, setup, (sdkKey) => this.#replica.store.holds(sdkKey));
     this.#replica = new SpecReplica({ report: send, ask: (feed) => this.#control.ask(feed) });
     const { store } = this.#replica;
-    this.reports = new Reports({ ...setup, clock, send, holds: (sdkKey) => store.holds(sdkKey) });
+    const isHttps = setup.ports.every(({ protocol }) => protocol !== "http");
+    this.reports = new Reports({ ...setup, isHttps, clock, send, holds: (sdkKey) => store.holds(sdkKey) });
     const { emitLimit, emitTls } = this.reports;
     this.#counts = new ServingCounts(shared.counts, slot, threads);
     const [requests, streams] = [this.#counts.of("requests_in_flight"), this.#counts.of("streams")];
@@ -157,6 +158,7 @@ export class Serving {
         messageLimit: this.#messageLimit,
         hostname: this.#setup.hostname,
         emit: this.reports.emitRpc,
+        onSdk: (headers) => this.reports.countGrpcSdk(headers),
         onFault: (error) => this.reports.fault("rpc", error),
       },
       health: this.#health,

@@ -73,6 +73,8 @@ export type SpecEvent =
       readonly held: boolean;
       readonly from: ResponseOrigin;
       readonly status: number;
+      /** The length of the config specs or delta in the response, as sent; 0 if it has none. */
+      readonly bytes: number;
     }
   /** Upstream failed, and neither memory nor the backup has the feed: clients get an error. */
   | {

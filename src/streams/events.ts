@@ -9,6 +9,8 @@ export type StreamEvent =
       readonly feed: Feed;
       readonly item: "spec" | "no_update";
       readonly lcut: number;
+      /** The length of the version in the coding of the stream; 0 without a version. */
+      readonly bytes: number;
     } & Repeated)
   | ({ readonly kind: "stream_closed"; readonly feed: Feed; readonly openStreams: number } & Repeated)
   | ({

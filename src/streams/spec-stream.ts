@@ -20,6 +20,8 @@ export interface StreamRequest extends FeedRequest {
   readonly sinceTime: number;
   /** Undefined if clients of the protocol take messages of any size. */
   readonly messageLimit?: MessageLimit | undefined;
+  /** The content coding of the stream; by default none. */
+  readonly coding?: "gzip" | "identity";
 }
 
 interface SpecStreamsOptions {
@@ -64,6 +66,7 @@ export class SpecStream {
   readonly #leave: () => void;
   #held: HeldFeed | undefined;
   #messageLimit: MessageLimit | undefined;
+  #coding: "gzip" | "identity" = "identity";
   /** Why the client can't be sent the newest version. */
   #tooLarge: StatusError | undefined;
   #unfollow: (() => void) | undefined;
@@ -108,7 +111,8 @@ export class SpecStream {
     if (item !== undefined) {
       this.#heartbeats.stop(this);
       const lcut = item.kind === "spec" ? item.snapshot.lcut : item.lcut;
-      this.#options.emit({ kind: "stream_sent", feed: held.feed, item: item.kind, lcut });
+      const bytes = item.kind === "spec" ? this.#measure(item.snapshot) : 0;
+      this.#options.emit({ kind: "stream_sent", feed: held.feed, item: item.kind, lcut, bytes });
     }
     return item;
   }
@@ -154,8 +158,9 @@ export class SpecStream {
     return held;
   }
 
-  #begin(held: HeldFeed, { sinceTime, messageLimit }: StreamRequest): void {
+  #begin(held: HeldFeed, { sinceTime, messageLimit, coding = "identity" }: StreamRequest): void {
     this.#messageLimit = messageLimit;
+    this.#coding = coding;
     const refusal = this.#refuseTooLarge(held);
     if (refusal !== undefined) {
       this.#emitRefused(refusal);
@@ -197,6 +202,10 @@ export class SpecStream {
   /** The feed, as long as items may follow. */
   get #following(): HeldFeed | undefined {
     return this.#isClosed || this.ended !== undefined ? undefined : this.#held;
+  }
+
+  #measure({ bytes, compressed }: Snapshot): number {
+    return (this.#coding === "gzip" ? compressed.gzip : undefined)?.length ?? bytes.length;
   }
 
   #isNews(snapshot: Snapshot): boolean {

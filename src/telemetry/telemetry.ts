@@ -5,6 +5,7 @@ import type { MetricRegistry } from "./metrics/registry.ts";
 import type { KeyTags } from "./metrics/tags.ts";
 import type { TelemetryOutput } from "./output.ts";
 import { LatestError } from "./status/incident.ts";
+import { Transfer } from "./status/transfer.ts";
 import { AccessTelemetry } from "./topics/access.ts";
 import { BackupTelemetry } from "./topics/backup.ts";
 import { BootstrapTelemetry } from "./topics/bootstrap.ts";
@@ -58,11 +59,12 @@ export interface Telemetry {
 export function createTelemetry({ preload, ...shared }: TelemetryOptions): Telemetry {
   const supervision = new SupervisionTelemetry(shared);
   const output: TelemetryOutput = { ...shared, contain: supervision.contain };
+  const transfer = new Transfer(shared.registry, shared.clock);
   const latestError = new LatestError(shared.clock);
   const redis = new RedisTelemetry(output);
   const sqlite = new SqliteTelemetry(output, latestError);
   return {
-    specs: new SpecTelemetry(output, preload),
+    specs: new SpecTelemetry(output, { preload, transfer }),
     upstream: new UpstreamTelemetry(output),
     backup: new BackupTelemetry(output, { redis, sqlite, latestError }),
     bootstrap: new BootstrapTelemetry(output),
@@ -75,8 +77,8 @@ export function createTelemetry({ preload, ...shared }: TelemetryOptions): Telem
     limits: new LimitTelemetry(output),
     operators: new OperatorTelemetry(output),
     tls: new TlsTelemetry(output),
-    http: new HttpTelemetry(output),
-    rpc: new RpcTelemetry(output),
+    http: new HttpTelemetry(output, transfer),
+    rpc: new RpcTelemetry(output, transfer),
     serving: new ServingTelemetry(output),
     sinks: new SinkTelemetry(output),
     supervision,

@@ -11,7 +11,8 @@ export function reportResponses(from: ResponseOrigin, emit: EmitSpecEvent): Repo
   return (feed, { lcut }, outcome) => {
     const status = statusOf(outcome);
     const held = lcut > 0 || outcome.kind === "payload";
-    if (status !== undefined) emit({ kind: "spec_response", feed, held, from, status });
+    const bytes = outcome.kind === "payload" ? outcome.raw.body.length : 0;
+    if (status !== undefined) emit({ kind: "spec_response", feed, held, from, status, bytes });
   };
 }
 

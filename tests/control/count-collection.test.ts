@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { CountCollection } from "../../src/control/count-collection.ts";
 import type { ServingThread } from "../../src/control/serving-thread.ts";
 
-const NOTHING = { kind: "counted", requests: [], rpcs: [] } as const;
+const NOTHING = { kind: "counted", requests: [], rpcs: [], sdks: [] } as const;
 
 /** Threads that reply while they are not in `hanging`. */
 function startCollection() {
@@ -20,7 +20,11 @@ function startCollection() {
     return thread;
   });
   const merge = () => {};
-  const counts = new CountCollection({ http: { merge }, rpc: { merge }, threads: () => threads });
+  const counts = new CountCollection({
+    http: { merge, sdks: { merge } },
+    rpc: { merge },
+    threads: () => threads,
+  });
   return { counts, asked, hanging, threads };
 }
 

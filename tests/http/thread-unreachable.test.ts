@@ -47,7 +47,8 @@ function openHandler(overrides: Partial<LogEventService> = {}, files: IdListSett
   const emit = () => {};
   const streams = new SpecStreams({ finder, limit, clock: systemClock, emit });
   const messageLimit = new MessageLimit(4_194_304);
-  const specService = new SpecService({ finder, streams, messageLimit, hostname: "relay", emit, onFault });
+  const common = { finder, streams, messageLimit, hostname: "relay", emit, onSdk: emit };
+  const specService = new SpecService({ ...common, onFault });
   const health = new HealthWatch({ check: fail, open: new SharedCount(), clock: systemClock, emit });
   const bodies = new StreamBodies(streams);
   const webStreams = new WebStreams(specService, bodies);

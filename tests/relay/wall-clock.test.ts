@@ -80,6 +80,7 @@ describe("the state of a feed on the status page", () => {
         oversized: { find: () => undefined },
         clock,
         staleAfterMs: 30_000,
+        claimant: () => undefined,
       })[0]?.state;
     store.publish(snapshotOf(feed, 1), { confirmed: takeInstant(clock) });
     await clock.advance(20_000);

@@ -34,17 +34,17 @@ describe("a batch of events", () => {
   test("an update of 10,000 streams is one event per feed and version", () => {
     const { batch, rpc, taken } = startBatch();
     for (let at = 0; at < 10_000; at++) {
-      rpc({ kind: "stream_sent", feed: { ...feed }, item: "spec", lcut: 7 });
-      if (at < 2) rpc({ kind: "stream_sent", feed: other, item: "spec", lcut: 7 });
+      rpc({ kind: "stream_sent", feed: { ...feed }, item: "spec", lcut: 7, bytes: 9 });
+      if (at < 2) rpc({ kind: "stream_sent", feed: other, item: "spec", lcut: 7, bytes: 9 });
     }
-    rpc({ kind: "stream_sent", feed, item: "spec", lcut: 8 });
-    rpc({ kind: "stream_sent", feed, item: "no_update", lcut: 8 });
+    rpc({ kind: "stream_sent", feed, item: "spec", lcut: 8, bytes: 9 });
+    rpc({ kind: "stream_sent", feed, item: "no_update", lcut: 8, bytes: 9 });
     batch.flush();
     expect(taken()).toEqual([
-      { kind: "rpc", event: { kind: "stream_sent", feed, item: "spec", lcut: 7, count: 10_000 } },
-      { kind: "rpc", event: { kind: "stream_sent", feed: other, item: "spec", lcut: 7, count: 2 } },
-      { kind: "rpc", event: { kind: "stream_sent", feed, item: "spec", lcut: 8 } },
-      { kind: "rpc", event: { kind: "stream_sent", feed, item: "no_update", lcut: 8 } },
+      { kind: "rpc", event: { kind: "stream_sent", feed, item: "spec", lcut: 7, bytes: 9, count: 10_000 } },
+      { kind: "rpc", event: { kind: "stream_sent", feed: other, item: "spec", lcut: 7, bytes: 9, count: 2 } },
+      { kind: "rpc", event: { kind: "stream_sent", feed, item: "spec", lcut: 8, bytes: 9 } },
+      { kind: "rpc", event: { kind: "stream_sent", feed, item: "no_update", lcut: 8, bytes: 9 } },
     ]);
   });
 
@@ -97,7 +97,7 @@ describe("a batch of events", () => {
     const { batch, rpc, taken } = startBatch();
     const added = Array.from({ length: MAX_LINES + 20 }, (_, at) => batch.add(request(at)));
     expect(added.filter((isAdded) => !isAdded)).toHaveLength(20);
-    expect(rpc({ kind: "rpc_answered", feed, code: "ok", tookMs: 1 })).toBe(false);
+    expect(rpc({ kind: "rpc_answered", feed, code: "ok", bytes: 9, tookMs: 1 })).toBe(false);
     expect(rpc({ kind: "stream_opened", feed, openStreams: 1 })).toBe(true);
     batch.flush();
     expect(taken()).toHaveLength(MAX_LINES + 1);
@@ -162,6 +162,7 @@ const events = fc.oneof(
     feed: fc.constantFrom(feed, other),
     item: fc.constantFrom("spec" as const, "no_update" as const),
     lcut: fc.nat(2),
+    bytes: fc.nat(2),
   }),
   fc.record({
     kind: fc.constant("stream_refused" as const),

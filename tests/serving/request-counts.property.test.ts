@@ -40,7 +40,7 @@ function startThread(
 
 const requestOf = (changed: Partial<HandledRequest> = {}): HandledRequest => ({
   ...{ sdkKey: KEYS[0], path: "/v2/download_config_specs", status: 200, lcut: 7 },
-  ...{ acceptEncoding: "gzip", contentEncoding: "gzip", payloadType: "full", delta: undefined },
+  ...{ acceptEncoding: "gzip", contentEncoding: "gzip", payloadType: "full", specBytes: 0, delta: undefined },
   ...changed,
 });
 
@@ -54,6 +54,7 @@ const requests = fc.record({
   acceptEncoding: fc.constantFrom("none", "gzip+br"),
   contentEncoding: fc.constantFrom("identity", "br"),
   lcut: fc.constantFrom(0, 7, 8),
+  specBytes: fc.constantFrom(0, 9),
   payloadType: fc.constantFrom("full" as const, "no_update" as const, undefined),
   delta: fc.constantFrom({ result: "delta" as const, savedBytes: 700 }, undefined),
 });

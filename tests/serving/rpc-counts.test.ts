@@ -20,7 +20,7 @@ function startTelemetry() {
 }
 
 const answered = (code: string, tookMs: number): RpcEvent => ({
-  ...{ kind: "rpc_answered", code, tookMs },
+  ...{ kind: "rpc_answered", code, bytes: 9, tookMs },
   feed: code === "ok" ? { ...feed } : undefined,
 });
 

@@ -150,6 +150,7 @@ test("requests for a key that was forgotten and came back count into the new ser
     ...codings,
     lcut: 0,
     payloadType: undefined,
+    specBytes: 0,
     delta: undefined,
   };
   const logger = { log: () => {} };

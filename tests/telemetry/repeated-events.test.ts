@@ -49,12 +49,12 @@ test.each<[metrics: readonly string[], emit: (telemetry: Telemetry, repeated: { 
     ({ rpc }, by) => rpc.emit({ kind: "stream_closed", feed, openStreams: 1, ...by }),
   ],
   [
-    ["GrpcStreamingStreamedResponse"],
-    ({ rpc }, by) => rpc.emit({ kind: "stream_sent", feed, item: "spec", lcut: 7, ...by }),
+    ["GrpcStreamingStreamedResponse", "ConfigSpecServedBytes"],
+    ({ rpc }, by) => rpc.emit({ kind: "stream_sent", feed, item: "spec", lcut: 7, bytes: 1, ...by }),
   ],
   [
     ["GrpcStreamingHealthcheckSent"],
-    ({ rpc }, by) => rpc.emit({ kind: "stream_sent", feed, item: "no_update", lcut: 7, ...by }),
+    ({ rpc }, by) => rpc.emit({ kind: "stream_sent", feed, item: "no_update", lcut: 7, bytes: 0, ...by }),
   ],
 ])("an event that stands for several is counted as many, and its line says so: %p", (metrics, emit) => {
   const expected = (each: number) => Object.fromEntries(metrics.map((name) => [name, each]));

@@ -1,16 +1,14 @@
-import { createHash } from "node:crypto";
 import { Hono } from "hono";
 import { SharedCount } from "../../platform/shared-count.ts";
 import type { EmitLimitEvent } from "../../server/limits.ts";
 import { createApp } from "../app.ts";
 import { HttpListener } from "../http-listener.ts";
 import type { RequestEnv } from "../request-context.ts";
+import { documentRoutes } from "./documents.ts";
 import { type OperatorApi, operatorRoutes } from "./operator-routes.ts";
-import page from "./status-page.html" with { type: "text" };
+import { contentSecurityPolicy, statusPage } from "./page/page.ts";
 
-interface ManagementOptions {
-  readonly bindAddress: string;
-  readonly port: number;
+interface ManagementAppOptions {
   /** Returns every reason why the relay is not ready; empty if it is ready. */
   readonly notReady: () => readonly string[];
   /** Returns all metrics in the Prometheus text format. */
@@ -18,9 +16,14 @@ interface ManagementOptions {
   /** Returns the status as JSON text. */
   readonly status: () => Promise<string>;
   readonly operators: OperatorApi;
-  readonly emitLimit: EmitLimitEvent;
   /** Called with unexpected errors. */
   readonly onFault: (error: unknown) => void;
+}
+
+interface ManagementOptions extends ManagementAppOptions {
+  readonly bindAddress: string;
+  readonly port: number;
+  readonly emitLimit: EmitLimitEvent;
 }
 
 /** Operators need few connections, and must get them whatever clients do on other ports. */
@@ -40,9 +43,8 @@ export class ManagementListener implements Disposable {
 
   /** Throws the system error if the port cannot be opened. */
   constructor(options: ManagementOptions) {
-    const { bindAddress, port, emitLimit, operators } = options;
-    const parts = [managementRoutes(options), statusRoutes(options.status), operatorRoutes(operators)];
-    const app = createApp(parts, {}, options.onFault);
+    const { bindAddress, port, emitLimit } = options;
+    const app = createManagementApp(options);
     this.#listener = new HttpListener({
       ...{ bindAddress, port, reusePort: false, connections: new SharedCount(), emitLimit },
       handler: { fromCache: () => undefined, handle: (request, context) => app.fetch(request, context) },
@@ -59,7 +61,19 @@ export class ManagementListener implements Disposable {
   }
 }
 
-function managementRoutes({ notReady, metrics }: ManagementOptions): Hono<RequestEnv> {
+/** Returns all routes of the port. */
+function createManagementApp(options: ManagementAppOptions): Hono<RequestEnv> {
+  const { status, operators, onFault } = options;
+  const parts = [
+    managementRoutes(options),
+    statusRoutes(status),
+    documentRoutes(),
+    operatorRoutes(operators),
+  ];
+  return createApp(parts, {}, onFault);
+}
+
+function managementRoutes({ notReady, metrics }: ManagementAppOptions): Hono<RequestEnv> {
   const app = new Hono<RequestEnv>();
   app.get("/healthz", (context) => context.json({ status: "alive" }));
   app.get("/readyz", (context) => {
@@ -77,36 +91,13 @@ function managementRoutes({ notReady, metrics }: ManagementOptions): Hono<Reques
 function statusRoutes(readStatus: ManagementOptions["status"]): Hono<RequestEnv> {
   const pageHeaders = {
     "content-type": "text/html; charset=utf-8",
-    "content-security-policy": contentSecurityPolicy(),
+    "content-security-policy": contentSecurityPolicy,
     "referrer-policy": "no-referrer",
     "cache-control": "no-store",
   };
   const jsonHeaders = { "content-type": "application/json", "cache-control": "no-store" };
   const app = new Hono<RequestEnv>();
-  app.get("/", () => new Response(page, { headers: pageHeaders }));
+  app.get("/", () => new Response(statusPage, { headers: pageHeaders }));
   app.get("/status.json", async () => new Response(await readStatus(), { headers: jsonHeaders }));
   return app;
-}
-
-/** Allows the page's own style and script alone: the page shows texts of SDKs and of upstream. */
-function contentSecurityPolicy(): string {
-  return [
-    "default-src 'none'",
-    `style-src ${hashElement("style")}`,
-    `script-src ${hashElement("script")}`,
-    "connect-src 'self'",
-    // For the icon, which shows the state.
-    "img-src data:",
-    "base-uri 'none'",
-    "form-action 'none'",
-    "frame-ancestors 'none'",
-  ].join("; ");
-}
-
-function hashElement(element: "style" | "script"): string {
-  const content = page.slice(
-    page.indexOf(`<${element}>`) + element.length + 2,
-    page.lastIndexOf(`</${element}>`),
-  );
-  return `'sha256-${createHash("sha256").update(content).digest("base64")}'`;
 }

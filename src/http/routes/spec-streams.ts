@@ -41,7 +41,7 @@ export class SpecStreamRoute {
     if (coding === undefined) return errorResponse(406, { message: NOT_ACCEPTABLE });
     const sdkKey = headers.get("statsig-api-key") || pathKey;
     const asked = {
-      ...{ sdkKey, version, headers: () => headers },
+      ...{ sdkKey, version, coding, headers: () => headers },
       sinceTime: readSinceTime(headers.get("last-event-id")) || sinceTime,
     };
     try {

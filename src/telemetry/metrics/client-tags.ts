@@ -79,6 +79,22 @@ export class ClientTagReader {
   }
 }
 
+/** The first product of a User-Agent, such as `python-requests/2.32.0`. */
+const PRODUCT = /^([A-Za-z][\w.-]{0,39})\/(\d[\w.+-]{0,31})(?=$|[\s,;(])/;
+
+/** Returns the kind of SDK that sent a request, and its version: from its headers, else from its User-Agent; well-formed whatever it sent. */
+export function readSdk(headers: Pick<RequestHeaders, "get">): {
+  readonly type: string;
+  readonly version: string;
+} {
+  const type = toTag(headers.get("statsig-sdk-type") ?? "", SDK_TYPE);
+  const version = toTag(headers.get("statsig-sdk-version") ?? "", SDK_VERSION);
+  if (type !== NOT_SENT) return { type, version: version === NOT_SENT || type === OTHER ? "" : version };
+  const [, product = "", productVersion = ""] = PRODUCT.exec(headers.get("user-agent") ?? "") ?? [];
+  if (product === "" || KEY_LIKE.test(product)) return { type: OTHER, version: "" };
+  return { type: product, version: productVersion };
+}
+
 function toTag(sent: string, form: RegExp): string {
   const text = sent.trim();
   if (text === "") return NOT_SENT;

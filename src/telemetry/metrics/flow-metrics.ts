@@ -57,6 +57,19 @@ export const FLOW_METRICS = [
     description: "Uncompressed size of each cached feed",
   },
   {
+    name: "ConfigSpecServedBytes",
+    kinds: ["count"],
+    tags: [],
+    description: "Bytes of config specs sent to clients, as sent: compressed if they were",
+  },
+  {
+    name: "ConfigSpecReceivedBytes",
+    kinds: ["count"],
+    tags: [],
+    description:
+      "Bytes of config specs that upstream sent; ConfigSpecServedBytes less these is what relaying saved",
+  },
+  {
     name: "DeltaComputed",
     kinds: ["count"],
     tags: [],

@@ -1,5 +1,6 @@
 import type { BootstrapTelemetry } from "../topics/bootstrap.ts";
-import { type BootstrapStatus, type Problem, toIsoOrNull } from "./schema.ts";
+import type { FoundProblem } from "./next-steps.ts";
+import { type BootstrapStatus, toIsoOrNull } from "./schema.ts";
 
 /** Limit of files that are listed. */
 const MAX_LISTED = 20;
@@ -23,7 +24,7 @@ export function* bootstrapProblems({
   unusable,
   unusableSince,
   failed,
-}: BootstrapTelemetry): Iterable<Problem> {
+}: BootstrapTelemetry): Iterable<FoundProblem> {
   const [first] = unusable;
   const common = { kind: "bootstrap_unusable", severity: "warning" } as const;
   if (failed !== undefined) {

@@ -18,6 +18,8 @@ interface FeedReadings {
   readonly oversized: Pick<OversizedFeeds, "find">;
   readonly clock: Clock;
   readonly staleAfterMs: number;
+  /** Returns the relay of the fleet that last claimed a feed. */
+  readonly claimant: (feed: Feed) => string | undefined;
 }
 
 /** A feed that is cached or preloaded, and its state. */
@@ -109,6 +111,7 @@ function formatFeed(
     received_at: toIsoOrNull(snapshot?.receivedAt),
     confirmed_at: toIsoOrNull(held?.confirmedAt),
     last_poll: polls?.lastPoll ?? null,
+    claimed_by: readings.claimant(feed) ?? null,
     last_error: polls?.lastError ?? null,
     failing_since: toIsoOrNull(failingSince),
     bytes: snapshot === undefined ? null : measureSizes(snapshot),

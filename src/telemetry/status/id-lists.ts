@@ -1,5 +1,6 @@
 import { maskSdkKey, type SdkKey } from "../../access/sdk-key.ts";
-import { type IdListsStatus, type Problem, toIsoOrNull } from "./schema.ts";
+import type { FoundProblem } from "./next-steps.ts";
+import { type IdListsStatus, toIsoOrNull } from "./schema.ts";
 
 /** The state of the ID list files. Times are ms since the Unix epoch. */
 interface IdListStatusReadings {
@@ -34,7 +35,7 @@ export function formatIdLists(
   };
 }
 
-export function* idListProblems(readings: IdListStatusReadings): Iterable<Problem> {
+export function* idListProblems(readings: IdListStatusReadings): Iterable<FoundProblem> {
   const { problems, folderUnusable, unknown } = readings;
   if (folderUnusable !== undefined) {
     const text = "The ID list folder is unusable: clients fetch the lists from upstream";
@@ -60,7 +61,12 @@ export function* idListProblems(readings: IdListStatusReadings): Iterable<Proble
   }
 }
 
-function problem(kind: Problem["kind"], text: string, since: number, detail: string | null): Problem {
+function problem(
+  kind: FoundProblem["kind"],
+  text: string,
+  since: number,
+  detail: string | null,
+): FoundProblem {
   return { kind, severity: "warning", text, since: toIsoOrNull(since), detail };
 }
 

@@ -1,5 +1,6 @@
 import type { Clock } from "../../platform/clock.ts";
-import { type TimedError, toIso } from "./schema.ts";
+import { toIso } from "./schema.ts";
+import type { TimedError } from "./timestamp.ts";
 
 /** Something that is wrong: the reason, and since when (ms since the Unix epoch). */
 export interface Incident {

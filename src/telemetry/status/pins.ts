@@ -1,5 +1,6 @@
 import type { ListedPin } from "../../specs/pins/pin-desk.ts";
-import { type PinStatus, type Problem, toIsoOrNull } from "./schema.ts";
+import type { FoundProblem } from "./next-steps.ts";
+import { type PinStatus, toIsoOrNull } from "./schema.ts";
 
 /** More pins than these are counted, not listed. */
 const MAX_LISTED = 100;
@@ -21,14 +22,14 @@ export function formatPins(pins: readonly ListedPin[]): readonly PinStatus[] {
 }
 
 /** A pin is easily forgotten: it is a problem as long as it lasts. */
-export function* pinProblems(pins: readonly ListedPin[]): Iterable<Problem> {
+export function* pinProblems(pins: readonly ListedPin[]): Iterable<FoundProblem> {
   for (const listed of pins.slice(0, MAX_PROBLEMS)) yield describePin(listed);
   const more = pins.length - MAX_PROBLEMS;
   if (more > 0)
     yield toProblem("key_pinned", `${more} more SDK keys are pinned`, undefined, "see GET /v1/pins");
 }
 
-function describePin(listed: ListedPin): Problem {
+function describePin(listed: ListedPin): FoundProblem {
   const { key, pin, lcut: version, heldBack, missing, isStored } = listed;
   const by = pin.source === "config" ? "by --pin" : `by ${pin.by}${pin.reason && `: ${pin.reason}`}`;
   const newer =
@@ -43,6 +44,11 @@ function describePin(listed: ListedPin): Problem {
   return toProblem("pinned_version_missing", text, since, detail);
 }
 
-function toProblem(kind: Problem["kind"], text: string, since: number | undefined, detail: string): Problem {
+function toProblem(
+  kind: FoundProblem["kind"],
+  text: string,
+  since: number | undefined,
+  detail: string,
+): FoundProblem {
   return { kind, severity: "warning", text, since: toIsoOrNull(since), detail };
 }

@@ -1,14 +1,9 @@
 import { describeFeed } from "../../specs/feed.ts";
 import type { Telemetry } from "../telemetry.ts";
 import type { Incident } from "./incident.ts";
-import {
-  type EventsStatus,
-  type LocalStatus,
-  type Problem,
-  type ProblemKind,
-  type RedisStatus,
-  toIsoOrNull,
-} from "./schema.ts";
+import type { FoundProblem } from "./next-steps.ts";
+import { type EventsStatus, type ProblemKind, toIsoOrNull } from "./schema.ts";
+import type { LocalStatus, RedisStatus } from "./schema-backup.ts";
 import { type UpstreamHealth, upstreamProblems } from "./upstream.ts";
 
 /** Everything that problems are derived from. */
@@ -34,7 +29,7 @@ const UNUSABLE_SHOWN_MS = 10 * 60_000;
 const WARN_BEFORE_EXPIRY_MS = 14 * 24 * 3_600_000;
 
 /** Returns all problems, critical ones first. */
-export function findProblems(readings: ProblemReadings): readonly Problem[] {
+export function findProblems(readings: ProblemReadings): readonly FoundProblem[] {
   const { notReady, upstream } = readings;
   return [
     ...notReady.map((reason) => problem("not_ready", `Not ready: ${reason}`, { severity: "critical" })),
@@ -54,14 +49,18 @@ export function findProblems(readings: ProblemReadings): readonly Problem[] {
 interface ProblemDetails {
   readonly since?: number | undefined;
   readonly detail?: string | undefined;
-  readonly severity?: Problem["severity"];
+  readonly severity?: FoundProblem["severity"];
 }
 
-function problem(kind: ProblemKind, text: string, { since, detail, severity }: ProblemDetails = {}): Problem {
+function problem(
+  kind: ProblemKind,
+  text: string,
+  { since, detail, severity }: ProblemDetails = {},
+): FoundProblem {
   return { kind, severity: severity ?? "warning", text, since: toIsoOrNull(since), detail: detail ?? null };
 }
 
-function* sizeProblems({ telemetry }: ProblemReadings): Iterable<Problem> {
+function* sizeProblems({ telemetry }: ProblemReadings): Iterable<FoundProblem> {
   const oversized = telemetry.rpc.oversized.list();
   const [longest] = oversized;
   if (longest === undefined) return;
@@ -79,14 +78,14 @@ interface StreamReadings {
 }
 
 /** With a limit of 0, that there is no room is what the operator wants. */
-export function* streamProblems({ open, maxStreams, hasRoom }: StreamReadings): Iterable<Problem> {
+export function* streamProblems({ open, maxStreams, hasRoom }: StreamReadings): Iterable<FoundProblem> {
   if (hasRoom || maxStreams === 0) return;
   const text = `gRPC health is NOT_SERVING: ${open} of at most ${maxStreams} streams are open`;
   const detail = "add a relay, or raise --grpc-max-concurrent-streams";
   yield problem("streams_near_max", text, { detail });
 }
 
-function* redisProblems({ telemetry, redis, now }: ProblemReadings): Iterable<Problem> {
+function* redisProblems({ telemetry, redis, now }: ProblemReadings): Iterable<FoundProblem> {
   const { down, rejectsWrites, tokenFailed, missingPermissions } = telemetry.redis;
   if (down !== undefined) {
     yield problem("redis_down", "Redis is unavailable", toDetails(down));
@@ -111,7 +110,7 @@ function* redisProblems({ telemetry, redis, now }: ProblemReadings): Iterable<Pr
   }
 }
 
-function* localProblems({ telemetry, local }: ProblemReadings): Iterable<Problem> {
+function* localProblems({ telemetry, local }: ProblemReadings): Iterable<FoundProblem> {
   const { unusable } = telemetry.sqlite;
   if (unusable !== undefined) {
     const text = "The local backup is unusable: a restart begins without config specs";
@@ -123,7 +122,7 @@ function* localProblems({ telemetry, local }: ProblemReadings): Iterable<Problem
   }
 }
 
-function* entryProblems({ telemetry, now }: ProblemReadings): Iterable<Problem> {
+function* entryProblems({ telemetry, now }: ProblemReadings): Iterable<FoundProblem> {
   const { unusableEntry } = telemetry.backup;
   if (unusableEntry === undefined || now - unusableEntry.since > UNUSABLE_SHOWN_MS) return;
   const text = "A backup entry is unusable and is not served";
@@ -134,7 +133,7 @@ function toDetails({ since, reason }: Incident): ProblemDetails {
   return { since, detail: reason };
 }
 
-function* eventProblems({ telemetry, events, now }: ProblemReadings): Iterable<Problem> {
+function* eventProblems({ telemetry, events, now }: ProblemReadings): Iterable<FoundProblem> {
   const { failing } = telemetry.spool;
   const { delayed } = telemetry.logEvents;
   if (failing !== undefined) {
@@ -149,7 +148,7 @@ function* eventProblems({ telemetry, events, now }: ProblemReadings): Iterable<P
   }
 }
 
-function* certificateProblems({ telemetry, now }: ProblemReadings): Iterable<Problem> {
+function* certificateProblems({ telemetry, now }: ProblemReadings): Iterable<FoundProblem> {
   const { certificate, refused } = telemetry.tls;
   if (certificate !== undefined && certificate.expiresAt - now < WARN_BEFORE_EXPIRY_MS) {
     const isExpired = certificate.expiresAt <= now;
@@ -164,7 +163,7 @@ function* certificateProblems({ telemetry, now }: ProblemReadings): Iterable<Pro
   }
 }
 
-function* otherProblems({ telemetry }: ProblemReadings): Iterable<Problem> {
+function* otherProblems({ telemetry }: ProblemReadings): Iterable<FoundProblem> {
   const { allowListRefused } = telemetry.access;
   if (allowListRefused !== undefined) {
     const text = "The new list of allowed SDK keys is invalid: the previous list stays in use";
@@ -176,7 +175,7 @@ function* otherProblems({ telemetry }: ProblemReadings): Iterable<Problem> {
 }
 
 /** Without any thread of a kind, nothing answers on its ports. */
-function* servingProblems({ telemetry: { serving } }: ProblemReadings): Iterable<Problem> {
+function* servingProblems({ telemetry: { serving } }: ProblemReadings): Iterable<FoundProblem> {
   const [longest] = serving.missing();
   if (longest === undefined) return;
   const counts = [...serving.counts().values()];
@@ -186,7 +185,7 @@ function* servingProblems({ telemetry: { serving } }: ProblemReadings): Iterable
 }
 
 /** A loop is a problem as long as it fails. A task runs once: its error is shown for some time. */
-function* unexpectedErrors({ telemetry, now }: ProblemReadings): Iterable<Problem> {
+function* unexpectedErrors({ telemetry, now }: ProblemReadings): Iterable<FoundProblem> {
   const { failingLoops, taskFailed } = telemetry.supervision;
   for (const [loop, incident] of failingLoops) {
     const text = `Unexpected errors in ${loop.replaceAll("_", " ")}: it is retried`;

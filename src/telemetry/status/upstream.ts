@@ -1,12 +1,12 @@
 import { maskSdkKey } from "../../access/sdk-key.ts";
 import type { EndpointMember, UpstreamEndpoints } from "../../upstream/endpoints.ts";
 import type { FeedHealth } from "./feeds.ts";
+import type { FoundProblem } from "./next-steps.ts";
 import type { PollDelay, UpstreamPolls } from "./polls.ts";
 import {
   type EndpointStatus,
   type FeedState,
   type PollError,
-  type Problem,
   toIso,
   toIsoOrNull,
   type UpstreamStatus,
@@ -154,7 +154,7 @@ export function countByState(feeds: readonly FeedHealth[]): Record<FeedState, nu
   return counts;
 }
 
-export function* upstreamProblems({ unauthorized, others }: UpstreamHealth): Iterable<Problem> {
+export function* upstreamProblems({ unauthorized, others }: UpstreamHealth): Iterable<FoundProblem> {
   const served = unauthorized.filter(({ held }) => held !== undefined);
   const servedKeys = new Set(served.map(({ feed }) => feed.sdkKey));
   const notServed = unauthorized.filter(({ feed }) => !servedKeys.has(feed.sdkKey));
@@ -163,7 +163,10 @@ export function* upstreamProblems({ unauthorized, others }: UpstreamHealth): Ite
   yield* otherProblems(others);
 }
 
-function* keyProblems(feeds: readonly FeedHealth[], describe: (keys: string) => string): Iterable<Problem> {
+function* keyProblems(
+  feeds: readonly FeedHealth[],
+  describe: (keys: string) => string,
+): Iterable<FoundProblem> {
   const keys = [...new Set(feeds.map(({ feed }) => maskSdkKey(feed.sdkKey)))];
   if (keys.length === 0) return;
   const names = keys.slice(0, MAX_NAMED).join(", ") + (keys.length > MAX_NAMED ? ", ..." : "");
@@ -173,7 +176,7 @@ function* keyProblems(feeds: readonly FeedHealth[], describe: (keys: string) => 
   yield { kind: "keys_unauthorized", severity: "warning", text, since, detail };
 }
 
-function* otherProblems(found: FeedsSummary): Iterable<Problem> {
+function* otherProblems(found: FeedsSummary): Iterable<FoundProblem> {
   const { state, failing, stale, held, total, failingSince, lastError, staleSince } = found;
   const cause = describeCause(lastError?.reason ?? "");
   const detail = lastError?.detail ?? null;
@@ -193,7 +196,7 @@ function* otherProblems(found: FeedsSummary): Iterable<Problem> {
   if (found.delayed !== undefined) yield delayProblem(found.delayed);
 }
 
-function delayProblem({ since, waitedMs, intervalMs }: PollDelay): Problem {
+function delayProblem({ since, waitedMs, intervalMs }: PollDelay): FoundProblem {
   const text = "Polls are delayed beyond the polling interval: raise --max-in-flight (-u)";
   const detail = `a poll waited ${toSeconds(waitedMs)} s, the interval is ${toSeconds(intervalMs)} s`;
   return { kind: "polls_delayed", severity: "warning", text, since: toIsoOrNull(since), detail };

@@ -5,6 +5,8 @@ import { type MetricRegistry, UNKNOWN_KEY } from "../metrics/registry.ts";
 import type { Measured, Series } from "../metrics/series.ts";
 import type { KeyTags } from "../metrics/tags.ts";
 import type { TelemetryOutput } from "../output.ts";
+import { SdkTable } from "../status/sdks.ts";
+import type { Transfer } from "../status/transfer.ts";
 
 /** Requests with the same attributes that another thread handled, as plain data. */
 export interface CountedRequests {
@@ -25,15 +27,19 @@ interface CountedClient {
  */
 export class HttpTelemetry {
   readonly emit: EmitHttpEvent;
+  readonly sdks: SdkTable;
+  readonly transfer: Transfer;
   readonly #merge: (counted: CountedRequests) => void;
   readonly #registry: MetricRegistry;
   readonly #keys: KeyTags;
   readonly #clients: ClientTagReader;
 
-  constructor({ logger, registry, keys, contain }: TelemetryOutput) {
+  constructor({ logger, registry, keys, clock, contain }: TelemetryOutput, transfer: Transfer) {
     this.emit = contain((event) => debugLine(logger, { ...event }));
     this.#merge = contain((counted) => this.#add(counted));
     this.#registry = registry;
+    this.sdks = new SdkTable(clock);
+    this.transfer = transfer;
     this.#keys = keys;
     this.#clients = new ClientTagReader(registry.maxSeries / 2);
   }
@@ -46,6 +52,7 @@ export class HttpTelemetry {
   #add({ request, measured, byClient }: CountedRequests): void {
     this.#findSeries(request).merge(measured);
     this.#addDelta(request, measured);
+    this.transfer.served(measured.count * request.specBytes);
     if (byClient.length === 0) return;
     // Clients without a known SDK key have no tags: they could fill the list of known clients.
     const isKnown = this.#toTags(request).sdk_key !== UNKNOWN_KEY;

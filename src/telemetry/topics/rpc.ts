@@ -8,6 +8,7 @@ import type { Measured, Series } from "../metrics/series.ts";
 import { toTags } from "../metrics/tags.ts";
 import type { TelemetryOutput } from "../output.ts";
 import { OversizedFeeds } from "../status/oversized-feeds.ts";
+import type { Transfer } from "../status/transfer.ts";
 
 const MAX_KEYS_WITHOUT_STREAMS = 1_000;
 
@@ -16,6 +17,8 @@ const OVERSIZED_PER_MIN = 60;
 
 /** Unary RPCs with the same attributes that another thread answered, as plain data. */
 export interface CountedRpcs extends Pick<RpcAnswered, "feed" | "code"> {
+  /** The length of all versions that the clients got. */
+  readonly bytes: number;
   readonly measured: Measured;
 }
 
@@ -35,10 +38,15 @@ export class RpcTelemetry {
    * keep its last value.
    */
   readonly #open = new Map<string, number>();
+  readonly #transfer: Transfer;
 
-  constructor({ logger, registry, clock, contain }: TelemetryOutput) {
+  constructor({ logger, registry, clock, contain }: TelemetryOutput, transfer: Transfer) {
     this.emit = contain((event) => this.#record(event));
-    this.#merge = contain(({ feed, code, measured }) => this.#findAnswered(feed, code).merge(measured));
+    this.#merge = contain(({ feed, code, bytes, measured }) => {
+      this.#findAnswered(feed, code).merge(measured);
+      transfer.served(bytes);
+    });
+    this.#transfer = transfer;
     this.#logger = logger;
     this.#registry = registry;
     this.#refusals = new ThrottledLog(logger, clock);
@@ -79,6 +87,7 @@ export class RpcTelemetry {
         const isSpec = event.item === "spec";
         const name = isSpec ? "GrpcStreamingStreamedResponse" : "GrpcStreamingHealthcheckSent";
         registry.count(name, toTags(event.feed), event.count);
+        this.#transfer.served((event.count ?? 1) * event.bytes);
         break;
       }
       case "stream_closed":
@@ -105,6 +114,7 @@ export class RpcTelemetry {
       }
       case "rpc_answered":
         this.#findAnswered(event.feed, event.code).record(event.tookMs);
+        this.#transfer.served(event.bytes);
     }
     debugLine(this.#logger, event);
   }

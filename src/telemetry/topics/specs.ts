@@ -9,6 +9,7 @@ import type { Tags } from "../metrics/series.ts";
 import { type FeedTags, tagsForUnknownKey, toTags } from "../metrics/tags.ts";
 import type { TelemetryOutput } from "../output.ts";
 import { PollStatus } from "../status/polls.ts";
+import type { Transfer } from "../status/transfer.ts";
 
 const OUTAGE = {
   begins: "upstream failing, serving last known config",
@@ -59,6 +60,7 @@ interface PollFailure {
 export class SpecTelemetry {
   readonly emit: EmitSpecEvent;
   readonly polls: PollStatus;
+  readonly #transfer: Transfer;
   readonly #logger: Logger;
   readonly #registry: MetricRegistry;
   readonly #outages: OutageLog;
@@ -67,9 +69,13 @@ export class SpecTelemetry {
   readonly #updates: ThrottledLog;
   readonly #latest = new LRUCache<string, LatestVersion>({ max: MAX_TIMED_FEEDS });
 
-  constructor({ logger, registry, clock, contain }: TelemetryOutput, preload: readonly Feed[]) {
+  constructor(
+    { logger, registry, clock, contain }: TelemetryOutput,
+    { preload, transfer }: { readonly preload: readonly Feed[]; readonly transfer: Transfer },
+  ) {
     this.emit = contain((event) => this.#record(event));
     this.polls = new PollStatus(clock, preload);
+    this.#transfer = transfer;
     this.#logger = logger;
     this.#registry = registry;
     this.#outages = new OutageLog(logger, clock, OUTAGE);
@@ -114,7 +120,8 @@ export class SpecTelemetry {
         this.#recordUnauthorized(event);
         return;
       case "spec_response": {
-        const { from, status } = event;
+        const { from, status, bytes } = event;
+        this.#transfer.received(bytes);
         const response = { status_code: String(status), client_service: from };
         registry.count("DcsFetchSource", { ...tagsFor(event), ...response });
         debugLine(this.#logger, event);

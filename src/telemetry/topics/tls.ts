@@ -3,7 +3,8 @@ import type { EmitTlsEvent, TlsEvent } from "../../server/tls-events.ts";
 import { ThrottledLogs } from "../logging/throttled-log.ts";
 import type { MetricRegistry } from "../metrics/registry.ts";
 import type { TelemetryOutput } from "../output.ts";
-import { type TimedError, toIso } from "../status/schema.ts";
+import { toIso } from "../status/schema.ts";
+import type { TimedError } from "../status/timestamp.ts";
 
 const DAY_MS = 24 * 3_600_000;
 

@@ -14,6 +14,8 @@ export interface Look {
   readonly width: number;
   readonly height: number;
   readonly colorScheme: "light" | "dark";
+  /** UTC by default. */
+  readonly timezoneId?: string;
 }
 
 /** Starts Debian's Chromium without a window. */
@@ -40,8 +42,9 @@ export class OpenedPage implements AsyncDisposable {
   }
 
   static async open(browser: Browser, url: string, look: Look): Promise<OpenedPage> {
-    const { width, height, colorScheme } = look;
-    const context = await browser.newContext({ viewport: { width, height }, colorScheme });
+    const { width, height, colorScheme, timezoneId = "UTC" } = look;
+    const viewport = { width, height };
+    const context = await browser.newContext({ viewport, colorScheme, timezoneId });
     const opened = new OpenedPage(look, await context.newPage());
     await opened.page.goto(url);
     return opened;

@@ -1,6 +1,7 @@
 import type { StatusReport } from "../../../src/telemetry/status/schema.ts";
 import { type RawResponse, rawGet } from "../clients/raw-get.ts";
 import { freePort } from "../common/free-port.ts";
+import { expectStatusSchema } from "../telemetry/status-schema.ts";
 import { type RelayOptions, type RelayProcess, startRelayProcess } from "./relay-process.ts";
 
 export interface ManagedRelay extends AsyncDisposable {
@@ -8,6 +9,7 @@ export interface ManagedRelay extends AsyncDisposable {
   /** URL of the management port. */
   readonly url: string;
   get(path: string): Promise<RawResponse>;
+  /** Rejects if the status does not match its JSON Schema. */
   status(): Promise<StatusReport>;
 }
 
@@ -21,7 +23,11 @@ export async function startManagedRelay(options: RelayOptions = {}, port?: numbe
     relay,
     url,
     get,
-    status: async () => JSON.parse((await get("/status.json")).body.toString()) as StatusReport,
+    status: async () => {
+      const report: unknown = JSON.parse((await get("/status.json")).body.toString());
+      expectStatusSchema(report);
+      return report as StatusReport;
+    },
     [Symbol.asyncDispose]: () => relay[Symbol.asyncDispose](),
   };
 }

@@ -46,7 +46,7 @@ const EXAMPLES: Examples = {
       tookMs: 3.21,
     },
     spec_unauthorized: { kind: "spec_unauthorized", feed, status: 401, tookMs: 3.21, whatIsHeld: "kept" },
-    spec_response: { kind: "spec_response", feed, held: true, from: "cdn", status: 200 },
+    spec_response: { kind: "spec_response", feed, held: true, from: "cdn", status: 200, bytes: 9 },
     spec_unavailable: { kind: "spec_unavailable", feed, cause: "unreachable", detail },
     fleet_looked: { kind: "fleet_looked", seen: "ours" },
     spec_evicted: { kind: "spec_evicted", feed },
@@ -215,11 +215,11 @@ const EXAMPLES: Examples = {
   },
   rpc: {
     stream_opened: { kind: "stream_opened", feed, openStreams: 1 },
-    stream_sent: { kind: "stream_sent", feed, item: "spec", lcut: 7 },
+    stream_sent: { kind: "stream_sent", feed, item: "spec", lcut: 7, bytes: 9 },
     stream_closed: { kind: "stream_closed", feed, openStreams: 0 },
     stream_refused: { kind: "stream_refused", code: "resource_exhausted", isFull: true },
     spec_too_large: { kind: "spec_too_large", feed, bytes: 5_000_000 },
-    rpc_answered: { kind: "rpc_answered", feed, code: "ok", tookMs: 3.21 },
+    rpc_answered: { kind: "rpc_answered", feed, code: "ok", bytes: 9, tookMs: 3.21 },
   },
   serving: {
     thread_started: { kind: "thread_started", name: "http-1", isReplacement: true },

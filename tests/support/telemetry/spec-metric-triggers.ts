@@ -39,6 +39,8 @@ export const SPEC_TRIGGERS: readonly MetricTrigger[] = [
       "ConfigSpecLcutTimestampMs",
       "ConfigSpecConfirmedAgeS",
       "ConfigSpecBytes",
+      "ConfigSpecServedBytes",
+      "ConfigSpecReceivedBytes",
       "RedisCacheWriteSucceed",
       "FleetLooked",
     ],
