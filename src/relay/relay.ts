@@ -1,7 +1,6 @@
 import type { Config } from "../config/config.ts";
 import { StartError } from "../config/settings.ts";
 import type { ThreadEnd } from "../control/serving-thread.ts";
-import { invalidateRoute } from "../http/management/invalidate-route.ts";
 import { withTimeout } from "../platform/abort.ts";
 import { type Clock, systemClock } from "../platform/clock.ts";
 import type { ProcessFaults, Supervisor } from "../platform/supervisor.ts";
@@ -12,7 +11,6 @@ import type { ServiceManager, ServiceManagerPorts } from "../telemetry/systemd.t
 import { startAccess } from "./access.ts";
 import { openBackup } from "./backup.ts";
 import { openBootstrap } from "./bootstrap.ts";
-import { createDumpRoutes } from "./dump.ts";
 import { registerGauges } from "./gauges.ts";
 import { startIdLists } from "./id-lists.ts";
 import { Health, ShutdownGrace } from "./lifecycle.ts";
@@ -20,7 +18,7 @@ import type { ListenerAddress } from "./listening.ts";
 import { startEvents } from "./log-events.ts";
 import { startManagement } from "./management.ts";
 import { startOfflineSpecs } from "./offline-specs.ts";
-import { openPushes } from "./pushes.ts";
+import { startOperators } from "./operators.ts";
 import { startServing } from "./serving.ts";
 import { type RunningSpecs, startSpecs } from "./specs.ts";
 import { startStatus } from "./status.ts";
@@ -87,11 +85,8 @@ export async function startRelay(
 
   registerGauges(registry, config, { clock, health, serving, ...served });
   const status = startStatus(config, { clock, health, telemetry, backup, serving, ...served });
-  const pushes = starting.use(openPushes({ ...parts, ...served, backup, serving }));
-  const operatorRoutes = [
-    invalidateRoute({ pushes, emit: telemetry.operators.emit }),
-    createDumpRoutes({ ...parts, specs }),
-  ];
+  const operators = starting.use(startOperators({ ...parts, ...served, backup, serving }));
+  const operatorRoutes = operators.routes;
   const management = starting.use(startManagement(config, { ...parts, health, status, operatorRoutes }));
   health.become("serving");
   const manager = starting.use(
