@@ -69,7 +69,7 @@ export class EndpointHealth {
     this.lastFailure = { ...failure, at: now };
     if (counts) this.#failures++;
     if (!this.isIll && this.#failures >= ILL_AFTER) this.#becomeIll(now);
-    if (this.isIll) this.#tryLater(retryAfterMs);
+    this.#tryLater(retryAfterMs);
   }
 
   #becomeIll(now: number): void {

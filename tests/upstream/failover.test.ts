@@ -91,6 +91,20 @@ describe("if the preferred endpoint", () => {
     );
   }, 60_000);
 
+  test("works, and the other one does not, that is noticed before it is needed", async () => {
+    await using at = await startTwoEndpoints();
+    at.publish(KEY);
+    await at.other.stop();
+    await at.ask(KEY);
+    await at.endpoints((preferred, other) => {
+      expect(preferred).toMatchObject({ state: "ok", in_use: true });
+      expect(other).toMatchObject({ state: "failing", in_use: false, last_success_at: null });
+    });
+    expect(at.lines("upstream endpoint failing")).toEqual([
+      expect.stringMatching(new RegExp(`endpoint=${at.other.url} using=${at.preferred.url}`)),
+    ]);
+  }, 60_000);
+
   test("is down, its polls are few", async () => {
     await using at = await startTwoEndpoints();
     const keys = Array.from({ length: 20 }, (_, number) => `secret-many-${number}`);

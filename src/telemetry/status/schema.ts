@@ -186,7 +186,7 @@ export interface EndpointStatus {
   /** Whether it is asked first now. */
   readonly in_use: boolean;
   /**
-   * `unknown` before the first request; `failing` after two failures without a response between them; `lagging` if it has an older
+   * `unknown` before the first response; `failing` after two failures without a response between them; `lagging` if it has an older
    * version than the relay, or is a relay that has not had a confirmation for a minute.
    */
   readonly state: "unknown" | "ok" | "lagging" | "failing";

@@ -131,13 +131,12 @@ export function formatUpstream(
 function formatEndpoint(member: EndpointMember, inUse: EndpointMember): EndpointStatus {
   const { url, endpoint, health } = member;
   const { failingSince, laggingSince, lastFailure, lastSuccessAt, latencyMs } = health;
-  const isKnown = lastSuccessAt !== undefined || lastFailure !== undefined;
   const works = laggingSince === undefined ? "ok" : "lagging";
   return {
     url,
     through_proxy: endpoint.proxied,
     in_use: member === inUse,
-    state: failingSince !== undefined ? "failing" : isKnown ? works : "unknown",
+    state: failingSince !== undefined ? "failing" : lastSuccessAt === undefined ? "unknown" : works,
     failing_since: toIsoOrNull(failingSince),
     lagging_since: toIsoOrNull(laggingSince),
     last_success_at: toIsoOrNull(lastSuccessAt),

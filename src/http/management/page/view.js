@@ -85,7 +85,7 @@ function showEndpoints({ endpoints, url, through_proxy: proxied }) {
 const showEndpointUrl = (endpoint) => endpoint.url + (endpoint.through_proxy ? " (through a proxy)" : "");
 const describeLatency = ({ latency_ms: ms }) => (ms === null ? "no response yet" : `responds after ${ms} ms on average`);
 const describeEndpoint = (endpoint) => ({
-  unknown: "not asked yet",
+  unknown: "no response yet",
   ok: describeLatency(endpoint),
   lagging: endpoint.lagging_since && `has had older versions for ${since(endpoint.lagging_since)}`,
   failing: endpoint.failing_since && `failing for ${since(endpoint.failing_since)}: ${endpoint.last_error?.detail}`,
