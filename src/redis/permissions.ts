@@ -7,6 +7,7 @@ import type { RedisKeys } from "./keys.ts";
 const RETRY_MS = 30_000;
 
 const NO_WRITES = "config specs can't be written to Redis";
+const NO_ENTRIES = "config specs can't be read from Redis or written to it";
 const BY_TRANSACTION =
   "config specs are written with WATCH and MULTI: one at a time, with more round trips, and not on a Redis Cluster";
 const NO_NOTICES = "relays of a fleet learn of updates at their next poll instead of at once";
@@ -128,7 +129,11 @@ export class RedisPermissions {
         return new RedisFailure(kind, message.replace(/do this$/, `run ${command}`), code, denied);
       }
       case "key":
-        this.#add({ permission: this.#toKeyPattern(args), cost: "these keys can't be used", command });
+        this.#add({
+          permission: this.#toKeyPattern(args),
+          cost: this.#usesRelayKeys(args) ? `${NO_SHARED_POLLS}; ${NO_PROBE}` : NO_ENTRIES,
+          command,
+        });
         return failure;
       case "channel":
         this.#add({ permission: this.channels, cost: NO_NOTICES, command });
