@@ -66,6 +66,7 @@ async function main(argv: readonly string[]): Promise<number> {
         return 0;
       }
       case "subcommand":
+        if (invocation.name === "offline") relay = invocation.given;
         return await runSubcommand(invocation, { env: environment, print, serve });
     }
   } catch (error) {

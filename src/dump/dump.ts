@@ -10,6 +10,7 @@ import {
 import { findSetting } from "../config/options.ts";
 import {
   ConfigError,
+  displayUrl,
   type Environment,
   type GivenConfig,
   HTTP_URL,
@@ -77,7 +78,7 @@ async function findRelay(given: GivenConfig, env: Environment): Promise<DumpedRe
     throw new ConfigError(`dump requires ${MANAGEMENT_TOKEN}, the token that the relay was started with`);
   }
   const local = management && `http://${toLocalHost(management.bindAddress)}:${management.port}`;
-  return { url: (from ?? local ?? "").replace(/\/+$/, ""), token };
+  return { url: displayUrl(from ?? local ?? ""), token };
 }
 
 async function list(relay: DumpedRelay): Promise<readonly Offered[]> {

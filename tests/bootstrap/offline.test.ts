@@ -277,6 +277,16 @@ describe("a start that has nothing to serve fails with one line", () => {
     expect(stderr).toStartWith(`error: nothing to serve offline in --bootstrap-path ${path}: ${reason}`);
   });
 
+  test("as JSON if the log is", async () => {
+    const args = ["offline", "--log-format", "json", "--bootstrap-path", "/there/is/none", "http"];
+    const { exitCode, stderr } = await runRelay(args);
+    expect(exitCode).toBe(1);
+    expect(JSON.parse(stderr)).toMatchObject({
+      level: "error",
+      reason: expect.stringContaining("nothing to serve"),
+    });
+  });
+
   test("no path", async () => {
     const { exitCode, stderr } = await runRelay(["offline"]);
     expect(exitCode).toBe(2);
