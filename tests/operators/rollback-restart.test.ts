@@ -135,6 +135,13 @@ describeWith("redis-server")("a fleet with Redis", () => {
     const { body } = await first.order("/v1/rollback", { key: sdkKey });
     expect([body.result, body.stored]).toEqual(["done", true]);
     await everywhere("color 1", lcutOf(2) + 1);
+    // What SDKs get that read Redis themselves.
+    const entries = (await redis.cli("KEYS", "statsig|/v2/*|plain_text|*")).trim().split("\n");
+    for (const entry of entries) {
+      const config = await redis.cli("HGET", entry, "config");
+      expect(config).toContain(`"time":${lcutOf(2) + 1}`);
+      expect(config).toContain('"color 1"');
+    }
 
     publish(upstream, sdkKey, 3);
     await heldBack(relays[2] as OperatedRelay, 3);

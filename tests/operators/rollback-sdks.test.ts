@@ -36,10 +36,10 @@ async function followOperators(sdk: SdkProcess, relay: OperatedRelay, upstream: 
   await eventually(() => expectGate(sdk, false, lcutOf(3)), PATIENCE);
 }
 
-async function startWith(sdkKey: string, padding = "") {
+async function startWith(sdkKey: string, color?: string) {
   const stack = new AsyncDisposableStack();
   const upstream = stack.use(await startUpstream());
-  publishGate(upstream, sdkKey, { number: 1, gateValue: true, padding });
+  publishGate(upstream, sdkKey, { number: 1, gateValue: true, ...(color && { color }) });
   const relay = stack.use(await startOperatedRelay({ upstream }));
   return { stack, upstream, relay };
 }
@@ -74,24 +74,20 @@ describe("an SDK evaluates the earlier version after a roll back, and the newest
 
   test("core SDK that accepts deltas: it gets the deltas to what was published again", async () => {
     const sdkKey = "secret-rollback-core-deltas";
-    const padding = randomBytes(20_000).toString("hex");
-    const { stack, upstream, relay } = await startWith(sdkKey, padding);
+    const color = randomBytes(20_000).toString("hex");
+    const { stack, upstream, relay } = await startWith(sdkKey, color);
     await using _ = stack;
     const { httpUrl } = relay.relay;
     const options = { enableDcsDeltas: true };
     await using sdk = await startCoreSdk({ sdkKey, httpUrl, options });
-    const publish = (number: number, gateValue: boolean) => {
-      const spec = { number: 1, gateValue, padding };
-      publishGate(upstream, sdkKey, { ...spec, number });
-    };
     await eventually(() => expectGate(sdk, true, lcutOf(1)), PATIENCE);
-    publish(2, false);
+    publishGate(upstream, sdkKey, { number: 2, gateValue: false, color });
     await eventually(() => expectGate(sdk, false, lcutOf(2)), PATIENCE);
     await relay.order("/v1/rollback", { key: sdkKey });
     await eventually(() => expectGate(sdk, true, lcutOf(2) + 1), PATIENCE);
     await relay.order("/v1/unpin", { key: sdkKey });
     await eventually(() => expectGate(sdk, false, lcutOf(2) + 2), PATIENCE);
-    const sent = sumOf(await readMetrics(relay.relay), "delta_response_total", { result: "delta" });
+    const sent = sumOf(await readMetrics(relay.relay), "DeltaResponse_count_total", { result: "delta" });
     expect(sent).toBeGreaterThanOrEqual(2);
   }, 90_000);
 });

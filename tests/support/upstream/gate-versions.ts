@@ -10,15 +10,14 @@ export interface GateVersion {
   readonly number: number;
   /** The value of `gate_public`, for all users. */
   readonly gateValue: boolean;
-  /** Makes the payload larger, so that deltas pay. */
-  readonly padding?: string;
+  /** The color of the config. A large one that stays the same makes deltas much smaller than versions. */
+  readonly color?: string;
 }
 
-/** Publishes a version of a key in all formats: its config has the color `color N`, and its gate the value. */
+/** Publishes a version of a key in all formats: its gate has the value, and its config by default the color `color N`. */
 export function publishGate(upstream: Upstream, sdkKey: string, version: GateVersion): void {
-  const { number, gateValue, padding = "" } = version;
+  const { number, gateValue, color = `color ${number}` } = version;
   const lcut = lcutOf(number);
-  const color = `color ${number}${padding}`;
   const spec = { sdkKey, lcut, gateValue, color, checksum: djb2(`checksum of ${number}`) };
   upstream.publish(sdkKey, "v1", specV1(spec), lcut);
   upstream.publish(sdkKey, "v2", specV2(spec), lcut);
