@@ -74,6 +74,7 @@ export interface PinStatus {
   readonly since: Timestamp;
   /** The address of the operator's client; null for `--pin`. */
   readonly by: string | null;
+  /** What the operator gave as the reason. */
   readonly reason: string | null;
   /** The number of newer versions that this relay knows. */
   readonly held_back: number;
