@@ -205,12 +205,19 @@ export interface EndpointStatus {
 
 /** Config specs in files. */
 export interface BootstrapStatus {
+  /** `--bootstrap-path`. */
   readonly path: string;
   /** The number of files that can be served. */
   readonly files: number;
+  /** The number of files that cannot. */
   readonly unusable_files: number;
-  /** At most 20. */
-  readonly unusable: readonly { readonly file: string; readonly reason: string }[];
+  /** Some of them; at most 20. */
+  readonly unusable: readonly {
+    /** The name of the file. */
+    readonly file: string;
+    /** Why it cannot be served. */
+    readonly reason: string;
+  }[];
   /** Why the folder cannot be read, or has nothing; null if it has something. */
   readonly reason: string | null;
   /** When files were read last, at the start or after a change. */
