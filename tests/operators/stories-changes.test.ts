@@ -74,7 +74,7 @@ describeWith("curl", "jq")("docs/operations.md: what to do when", () => {
     await story.run();
     expect(await story.run()).toMatch(/"updated": ?[1-9]/);
     expect(await lcutServed(relay)).toBe(newer.lcut);
-    expect(await story.run()).toContain('"dynamic_configs"');
+    expect(await story.run()).toContain('"feature_gates"');
     story.finished();
   });
 

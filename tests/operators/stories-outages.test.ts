@@ -16,6 +16,11 @@ async function served(httpUrl: string) {
   return [((await response.json()) as { time: number }).time, response.headers.get("x-sfp-source")];
 }
 
+async function problemsOf({ process }: StoryRelay): Promise<readonly unknown[]> {
+  const response = await fetch(`${process.urlOf("management")}/status.json`);
+  return ((await response.json()) as { problems: readonly unknown[] }).problems;
+}
+
 const lcutServed = async ({ process }: StoryRelay) => (await served(process.httpUrl))[0];
 
 describeWith(
@@ -59,6 +64,8 @@ describeWith("curl", "jq")("docs/operations.md: what to do when", () => {
     await upstream.stop();
     await eventually(() => expect(relay.process.output()).toContain("upstream failing"));
     await relay.restart("SIGKILL");
+    expect(await lcutServed(relay)).toBe(lcut);
+    await eventually(async () => expect(await problemsOf(relay)).not.toEqual([]), { withinMs: 20_000 });
     await story.set({ key: KEY, places: relay.places });
     const shown = await story.run();
     expect(shown).toContain(`x-since-time: ${lcut}`);
