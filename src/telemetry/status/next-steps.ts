@@ -37,7 +37,7 @@ const NEXT_STEPS: Readonly<Record<ProblemKind, NextStep>> = {
     doc: "serving-from-files.md, Changes",
   },
   key_pinned: {
-    step: "If the reason for the pin is gone, release the key: button Release on this page, or POST /v1/unpin. Clients then get the newest version.",
+    step: "If the reason for the pin is gone, release the key: choose Manage at one of its feeds on this page, or POST /v1/unpin. Clients then get the newest version.",
     doc: "rolling-back.md, The requests",
   },
   pinned_version_missing: {
