@@ -91,6 +91,7 @@ export const packageFences: Readonly<Record<string, readonly string[]>> = {
   "@bufbuild/protobuf/wire": ["grpc", "gen", "demo", "http", "specs"],
   "@opentelemetry/": ["telemetry"],
   ioredis: ["redis"],
+  citty: ["cli"],
   yaml: ["config/file.ts", "cli/print-config.ts"],
   "smol-toml": ["config/file.ts"],
 };
