@@ -1,4 +1,4 @@
-import { findSdkKey } from "../../access/find-key.ts";
+import { findSdkKeys } from "../../access/find-keys.ts";
 import { maskSdkKey, parseSdkKey, type SdkKey } from "../../access/sdk-key.ts";
 import { withTimeout } from "../../platform/abort.ts";
 import type { Clock } from "../../platform/clock.ts";
@@ -84,6 +84,8 @@ export interface Comparison {
 /** A release waits this long for upstream. The request continues. */
 const RELEASE_MS = 5_000;
 
+const NOT_UNIQUE = "several SDK keys of this relay are shown like this one: name it whole";
+
 /** What operators do with versions and pins. */
 export class PinDesk {
   readonly #options: PinDeskOptions;
@@ -102,8 +104,10 @@ export class PinDesk {
     const { store, records } = this.#options;
     const held = new Set(Array.from(store.held(), ({ feed }) => feed.sdkKey));
     const whole = parseSdkKey(named);
-    const found = findSdkKey(named, held) ?? (whole !== undefined && records.find(whole) ? whole : undefined);
+    const [found, other] = findSdkKeys(named, held);
+    if (other !== undefined) return { kind: "conflict", detail: NOT_UNIQUE };
     if (found !== undefined) return found;
+    if (whole !== undefined && records.find(whole) !== undefined) return whole;
     const detail =
       "this relay does not hold an SDK key of this name: name it whole, or masked as the status page shows it, " +
       "and ask a relay that serves it";
