@@ -40,7 +40,7 @@ describeWith("redis-server", "node")("SDKs that read Redis with the shipped exam
       args: ["--preload-sdk-keys", Object.values(KEYS).join(",")],
       env: { REDIS_URL: redisUrl() },
     });
-    await eventually(async () => expect(await redis.cli("DBSIZE")).toBe("13"));
+    await eventually(async () => expect(await redis.cli("DBSIZE")).toBe("14"));
   });
   afterAll(async () => {
     for (const each of [relay, upstream, redis]) await each[Symbol.asyncDispose]();

@@ -149,7 +149,8 @@ describe("a large version", () => {
       const headers = { "content-encoding": "gzip", "x-since-time": String(lcut) };
       sending(versions[served % 2] ?? small, "length", headers)(response, request);
     });
-    await using relay = await startRelayProcess({ env: upstream.env });
+    // The history of versions is memory that is left behind on purpose.
+    await using relay = await startRelayProcess({ env: upstream.env, args: ["--version-history", "0"] });
     await eventually(async () => expect((await fetch(`${relay.httpUrl}/v1/health`)).ok).toBe(true));
     const idle = relay.rssBytes();
     const peaks: number[] = [];
