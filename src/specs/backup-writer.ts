@@ -192,8 +192,10 @@ export class BackupWriter implements AsyncDisposable {
   async #remove(feed: Feed): Promise<void> {
     await this.#options.backup.remove(feed);
     const held = this.#options.store.peek(feed);
+    if (held === undefined) return;
     // The removal deleted the version that was written ahead, too.
-    if (held !== undefined) this.#ahead.delete(held.snapshot);
+    this.#ahead.delete(held.snapshot);
+    this.#written.delete(held.snapshot);
   }
 
   async #write(feed: Feed): Promise<void> {
@@ -201,6 +203,8 @@ export class BackupWriter implements AsyncDisposable {
     // Another relay may have removed a revoked feed on purpose. It is written once upstream confirms it again.
     if (held === undefined || held.isRevoked || held.snapshot.source === "bootstrap") return;
     const { snapshot } = held;
+    // It was confirmed while its first write was in progress.
+    if (this.#written.has(snapshot)) return;
     // A version that was read from one copy is written to the others, unless another relay removes all of them meanwhile.
     const { backup, recovery, mayStore } = this.#options;
     if (snapshot.source === backup.source && (await backup.wasRemoved(feed))) return;
