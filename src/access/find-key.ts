@@ -1,14 +1,11 @@
 import { maskSdkKey, parseSdkKey, type SdkKey } from "./sdk-key.ts";
 
 /**
- * Finds the key that an operator names: whole, or masked as logs and pages show it. Returns undefined if no key of `known` is meant.
+ * Returns the keys of `known` that an operator may mean: the one that is named whole, or those that logs and pages show like this,
+ * which can be several.
  */
-export function findSdkKey(named: string, known: Iterable<SdkKey>): SdkKey | undefined {
+export function findSdkKeys(named: string, known: ReadonlySet<SdkKey>): readonly SdkKey[] {
   const whole = parseSdkKey(named);
-  let masked: SdkKey | undefined;
-  for (const key of known) {
-    if (key === whole) return key;
-    if (maskSdkKey(key) === named) masked = key;
-  }
-  return masked;
+  if (whole !== undefined && known.has(whole)) return [whole];
+  return [...known].filter((sdkKey) => maskSdkKey(sdkKey) === named);
 }

@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { LRUCache } from "lru-cache";
-import { maskSdkKey, parseSdkKey, type SdkKey } from "../access/sdk-key.ts";
+import { findSdkKeys } from "../access/find-key.ts";
+import type { SdkKey } from "../access/sdk-key.ts";
 import { withTimeout } from "../platform/abort.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Supervisor } from "../platform/supervisor.ts";
@@ -107,10 +108,7 @@ export class SpecPushes implements Disposable {
 
   /** Returns the keys that the text names: whole, or masked as the status page shows them. */
   findKeys(named: string): readonly SdkKey[] {
-    const whole = parseSdkKey(named);
-    const keys = this.#keys();
-    if (whole !== undefined && keys.has(whole)) return [whole];
-    return [...keys].filter((sdkKey) => maskSdkKey(sdkKey) === named);
+    return findSdkKeys(named, this.#keys());
   }
 
   /**

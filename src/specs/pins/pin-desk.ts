@@ -1,4 +1,4 @@
-import { findSdkKey } from "../../access/find-key.ts";
+import { findSdkKeys } from "../../access/find-key.ts";
 import { maskSdkKey, parseSdkKey, type SdkKey } from "../../access/sdk-key.ts";
 import { withTimeout } from "../../platform/abort.ts";
 import type { Clock } from "../../platform/clock.ts";
@@ -102,7 +102,12 @@ export class PinDesk {
     const { store, records } = this.#options;
     const held = new Set(Array.from(store.held(), ({ feed }) => feed.sdkKey));
     const whole = parseSdkKey(named);
-    const found = findSdkKey(named, held) ?? (whole !== undefined && records.find(whole) ? whole : undefined);
+    const [found = whole !== undefined && records.find(whole) ? whole : undefined, ...others] = findSdkKeys(
+      named,
+      held,
+    );
+    if (others.length > 0)
+      return { kind: "conflict", detail: "several SDK keys are shown like this one: give it whole" };
     if (found !== undefined) return found;
     const detail =
       "this relay does not hold an SDK key of this name: name it whole, or masked as the status page shows it, " +
@@ -152,7 +157,7 @@ export class PinDesk {
     const isMissing = ({ snapshot }: HeldFeed) =>
       !isPinned(pin, snapshot) || (pin.to !== undefined && upstreamId(snapshot).lcut !== pin.to);
     return {
-      ...{ key, pin, isStored, lcut: pin.to ?? lcuts.toSorted().at(-1) },
+      ...{ key, pin, isStored, lcut: pin.to ?? lcuts.toSorted((a, b) => a - b).at(-1) },
       heldBack: Math.max(0, ...heldFeeds.map(({ feed }) => kept.heldBack(feed).length)),
       missing: heldFeeds.filter(isMissing).map(({ feed }) => toForm(feed)),
     };
@@ -305,7 +310,8 @@ export class PinDesk {
 
   #unknownVersion(sdkKey: SdkKey, problem: string): OrderRefusal {
     const known = new Set(this.versions(sdkKey).map(({ version }) => version.lcut));
-    const list = known.size === 0 ? "no versions of it" : `these: ${[...known].toSorted().join(", ")}`;
+    const list =
+      known.size === 0 ? "no versions of it" : `these: ${[...known].toSorted((a, b) => a - b).join(", ")}`;
     return { kind: "unknown_version", detail: `${problem}; this relay keeps ${list}` };
   }
 }
