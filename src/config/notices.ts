@@ -5,6 +5,7 @@ import type { Config } from "./config.ts";
 import { findUnknownVariables, type ReadEnvironment, type ReplacedValue } from "./environment.ts";
 import { CACHE } from "./groups/cache.ts";
 import { MONITORING } from "./groups/monitoring.ts";
+import { SPECS } from "./groups/specs.ts";
 import { TLS } from "./groups/tls.ts";
 import { type OptionSpec, parseInteger } from "./option.ts";
 import { findSetting, SETTINGS } from "./options.ts";
@@ -117,6 +118,7 @@ function findVainOffline(settings: Settings, env: Environment, { bootstrap, moni
   const { maxStalenessInS, statsigLogging } = MONITORING;
   const vain: (OptionSpec | false)[] = [
     settings.flag(fleetPolling) && fleetPolling,
+    settings.isGiven(SPECS.pin) && SPECS.pin,
     settings.integer(maxStalenessInS) > 0 && maxStalenessInS,
     settings.flag(statsigLogging) && monitoring.statsig === undefined && statsigLogging,
   ];

@@ -2,7 +2,7 @@ import { listDumpedFiles } from "../bootstrap/dumped-files.ts";
 import { dumpRoutes } from "../http/management/dump-routes.ts";
 import { invalidateRoute } from "../http/management/invalidate-route.ts";
 import type { OperatorApi } from "../http/management/operator-routes.ts";
-import { pinRoutes } from "../http/management/pin-routes.ts";
+import { offlinePinRoutes, pinRoutes } from "../http/management/pin-routes.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Supervisor } from "../platform/supervisor.ts";
 import { SpecPushes } from "../specs/push.ts";
@@ -37,7 +37,7 @@ export function openOperatorRoutes(
   return [
     invalidateRoute({ pushes: running.use(openPushes(parts)), emit }),
     dumpRoutes({ list: () => listDumpedFiles(store), clock, emit }),
-    ...(desk === undefined ? [] : [pinRoutes({ desk, emit, delivered })]),
+    desk === undefined ? offlinePinRoutes() : pinRoutes({ desk, emit, delivered }),
   ];
 }
 

@@ -1,4 +1,5 @@
 import type { Clock } from "../platform/clock.ts";
+import { isFromFile } from "./decide.ts";
 import type { VersionId } from "./deltas/delta.ts";
 import { type Feed, feedId } from "./feed.ts";
 import type { VersionGate } from "./pins/version-gate.ts";
@@ -47,7 +48,10 @@ export class ContentChanges {
   /** Returns the version to name in a request to upstream. `gate` knows of newer ones that are not served. */
   toRequest(held: HeldFeed | undefined, gate?: Pick<VersionGate, "newest">): VersionId {
     if (held === undefined) return NOTHING_HELD;
-    const { lcut, checksum } = gate?.newest(held.snapshot) ?? held.snapshot;
+    const newest = gate?.newest(held.snapshot) ?? held.snapshot;
+    // What a file has is no version that upstream is known to have: the whole newest one is requested, and takes its place.
+    if (isFromFile(newest)) return NOTHING_HELD;
+    const { lcut, checksum } = newest;
     const contents = this.#contents.get(feedId(held.feed));
     const mustWait = contents?.hasWaiting === true && this.#isWaiting(contents);
     return { lcut, checksum: mustWait ? "" : checksum };

@@ -29,7 +29,7 @@ export type Decision =
   | { readonly kind: "forget"; readonly status: number; readonly removeFromBackup: boolean };
 
 /** What upstream calls the newest version that is known. */
-interface NewestVersion extends VersionId {
+export interface NewestVersion extends VersionId {
   /** Undefined if it is from upstream. */
   readonly source?: SnapshotSource;
 }
@@ -70,6 +70,6 @@ function decidePayload(payload: PreparedPayload, held: NewestVersion | undefined
 }
 
 /** Returns whether a version is from a file: upstream is not known to have it. */
-export function isFromFile(held: Pick<NewestVersion, "source"> | undefined): boolean {
-  return held?.source === "bootstrap";
+export function isFromFile(held: Pick<NewestVersion, "source">): boolean {
+  return held.source === "bootstrap";
 }

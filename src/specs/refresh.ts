@@ -3,14 +3,7 @@ import { type Clock, type Instant, takeInstant } from "../platform/clock.ts";
 import type { Spacing } from "../platform/spacing.ts";
 import type { BackupWriter } from "./backup-writer.ts";
 import { ContentChanges } from "./content-changes.ts";
-import {
-  type Decision,
-  decide,
-  type FetchResult,
-  isFromFile,
-  type KeepResult,
-  type RefreshPolicy,
-} from "./decide.ts";
+import { type Decision, decide, type FetchResult, type KeepResult, type RefreshPolicy } from "./decide.ts";
 import type { KnownVersions } from "./deltas/compute.ts";
 import type { DeltaRequests } from "./deltas/delta-requests.ts";
 import type { EmitSpecEvent } from "./events.ts";
@@ -152,8 +145,7 @@ export class SpecRefresher {
     const { source, store, clock, deltas, emit, gate, signal } = this.#options;
     const startedAt = clock.now();
     const before = store.peek(feed);
-    // What a file has is no version that upstream is known to have: the whole newest one is requested, and takes its place.
-    const named = this.#contents.toRequest(isFromFile(before?.snapshot) ? undefined : before, gate);
+    const named = this.#contents.toRequest(before, gate);
     const known = deltas?.offer(named, before) ?? named;
     // A download may take minutes, so a confirmation dates from the start of the request.
     const requestedAt = takeInstant(clock);
@@ -204,7 +196,7 @@ export class SpecRefresher {
   #decide(feed: Feed, result: FetchResult): Decision {
     const { store, policy, gate } = this.#options;
     const held = store.peek(feed)?.snapshot;
-    const decision = decide(result, held && (isFromFile(held) ? held : (gate?.newest(held) ?? held)), policy);
+    const decision = decide(result, held && (gate?.newest(held) ?? held), policy);
     const mustWait = decision.kind === "publish" && this.#contents.mustWait(feed, decision.payload);
     return mustWait ? { kind: "confirm" } : decision;
   }

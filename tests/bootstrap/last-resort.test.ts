@@ -110,6 +110,28 @@ describe("a file is the last resort", () => {
     });
   });
 
+  test("a pinned key that is served from a file: upstream is asked for news alone, and its 401 takes nothing away", async () => {
+    await using upstream = await startUpstream();
+    using folder = new SpecFolder();
+    folder.write("v2.json", specV2({ lcut: LCUT, sdkKey: KEY }));
+    await upstream.stop();
+    await using relay = await startRelayProcess(
+      withFiles(folder, { upstream, args: ["--pin", `${KEY}=${LCUT}`] }),
+    );
+    expect(await served(specsOf(relay, KEY))).toMatchObject({ lcut: LCUT, source: "bootstrap" });
+    upstream.publish(KEY, "v2", specV2({ lcut: LCUT + 1, sdkKey: KEY }));
+    await upstream.restart();
+    // Upstream has accepted the key: what was held back is not sent again.
+    await eventually(
+      () =>
+        expect(upstream.requests.some(({ query }) => query.get("sinceTime") === `${LCUT + 1}`)).toBe(true),
+      { withinMs: 20_000 },
+    );
+    upstream.forget(KEY);
+    await eventually(() => expect(relay.output()).toContain("cause=unauthorized"), { withinMs: 20_000 });
+    expect(await served(specsOf(relay, KEY))).toMatchObject({ status: 200, lcut: LCUT, source: "bootstrap" });
+  });
+
   test("a file with a later time than upstream's version stays until upstream has a later one", async () => {
     await using upstream = await startUpstream();
     using folder = new SpecFolder();

@@ -6,6 +6,7 @@ import { eventually } from "../support/common/wait.ts";
 import { RedisServer } from "../support/redis/redis-server.ts";
 import { idListsOf, sendEvents, specsOf } from "../support/relay/access.ts";
 import { startManagedRelay } from "../support/relay/managed-relay.ts";
+import { startOperatedRelay } from "../support/relay/operated-relay.ts";
 import { type RelayOptions, runRelay, startRelayProcess } from "../support/relay/relay-process.ts";
 import { OutboundProxy } from "../support/upstream/outbound-proxy.ts";
 import { specV1, specV2 } from "../support/upstream/payloads.ts";
@@ -153,8 +154,8 @@ describe("offline", () => {
     using folder = new SpecFolder();
     folder.write("specs.json", specV2({ lcut: LCUT, sdkKey: KEY }));
     const env = { HTTPS_PROXY: proxy.url, HTTP_PROXY: proxy.url, STATSIG_SERVER_SDK_KEY: KEY };
-    const args = ["--statsig-logging", "--max-staleness-in-s", "2"];
-    await using managed = await startManagedRelay(offline(folder, { upstream, env, args }));
+    const args = ["--statsig-logging", "--max-staleness-in-s", "2", "--pin", `${KEY}=${LCUT}`];
+    await using managed = await startOperatedRelay(offline(folder, { upstream, env, args }));
     const { relay } = managed;
     expect(await lcutOf(specsOf(relay, KEY))).toBe(LCUT);
     expect((await specsOf(relay, "secret-unknown")).status).toBe(503);
@@ -163,6 +164,11 @@ describe("offline", () => {
     expect([events.status, await events.json()]).toEqual([202, { success: true, message: null }]);
     const file = await fetch(`${relay.httpUrl}/v1/download_id_list_file/some?k=${KEY}`);
     expect(file.status).toBe(404);
+    for (const refused of [managed.order("/v1/pins"), managed.order("/v1/rollback", { key: KEY })])
+      expect(await refused).toMatchObject({
+        status: 409,
+        body: { message: expect.stringContaining("Offline") },
+      });
     const { relay: status, events: counts, problems } = await managed.status();
     expect(status.offline).toBe(true);
     expect(problems).toEqual([]);
@@ -170,7 +176,7 @@ describe("offline", () => {
     const metrics = (await managed.get("/metrics")).body.toString();
     expect(metrics).toContain('LogEventDropped_count_total{reason="offline"} 1');
     expect(relay.output()).toContain("offline, no request is sent to Statsig log_events=dropped");
-    for (const setting of ["--max-staleness-in-s", "--statsig-logging", "STATSIG_ENDPOINT"]) {
+    for (const setting of ["--max-staleness-in-s", "--pin", "--statsig-logging", "STATSIG_ENDPOINT"]) {
       expect(relay.output()).toContain(`setting has no effect setting=${setting} reason="offline`);
     }
     expect((await managed.get("/readyz")).status).toBe(200);

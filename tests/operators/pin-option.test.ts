@@ -2,7 +2,9 @@ import { describe, expect, test } from "bun:test";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { describeWith } from "../support/common/needs.ts";
 import { eventually } from "../support/common/wait.ts";
+import { RedisServer } from "../support/redis/redis-server.ts";
 import { startOperatedRelay } from "../support/relay/operated-relay.ts";
 import { runRelay } from "../support/relay/relay-process.ts";
 import { lcutOf, publishGate } from "../support/upstream/gate-versions.ts";
@@ -105,4 +107,32 @@ describe("--pin", () => {
     expect(stdout).toMatch(/pin: secret-pin\*\w{6}=12/);
     expect(stdout).not.toContain(KEY);
   });
+});
+
+describeWith("redis-server")("a fleet whose relays have different --pin", () => {
+  test("the relays do not publish in turns", async () => {
+    await using upstream = await startUpstream();
+    await using redis = await RedisServer.start();
+    const env = { REDIS_URL: `redis://127.0.0.1:${redis.port}` };
+    const options = { upstream, cache: "redis", env } as const;
+    const args = ["-r", "1", "--fleet-polling"];
+    publishGate(upstream, KEY, { number: 1, gateValue: true });
+    const pin = ["--pin", `${KEY}=${lcutOf(1)}`];
+    await using pinned = await startOperatedRelay({ ...options, args: [...args, ...pin] });
+    await using other = await startOperatedRelay({ ...options, args });
+    for (const relay of [pinned, other]) expect((await relay.served(KEY)).color).toBe("color 1");
+    publishGate(upstream, KEY, { number: 2, gateValue: true });
+    await eventually(async () => expect((await other.served(KEY)).color).toBe("color 2"), {
+      withinMs: 20_000,
+    });
+    const polled = upstream.requests.length;
+    await eventually(() => expect(upstream.requests.length).toBeGreaterThan(polled + 5), {
+      withinMs: 20_000,
+    });
+    // Each relay has published above the other once at most.
+    expect((await pinned.served(KEY)).color).toBe("color 1");
+    const { lcut, color } = await other.served(KEY);
+    expect(color).toBe("color 2");
+    expect(lcut).toBeLessThanOrEqual(lcutOf(2) + 2);
+  }, 60_000);
 });

@@ -64,6 +64,16 @@ export function pinRoutes(options: PinRoutesOptions): Hono<RequestEnv> {
   return app;
 }
 
+const PATHS = ["/v1/versions", "/v1/versions/diff", "/v1/pins", "/v1/rollback", "/v1/pin", "/v1/unpin"];
+
+const OFFLINE =
+  "Offline, the files say what is served: nothing can be rolled back or pinned, and no versions are kept";
+
+/** Takes the place of {@link pinRoutes} offline. */
+export function offlinePinRoutes(): Hono<RequestEnv> {
+  return new Hono<RequestEnv>().on(["GET", "POST"], PATHS, () => errorResponse(409, { message: OFFLINE }));
+}
+
 const OK = { status: 200, headers: { "cache-control": "no-store" } };
 
 const refused = ({ kind, detail }: OrderRefusal) =>

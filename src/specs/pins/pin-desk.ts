@@ -156,7 +156,7 @@ export class PinDesk {
     const isMissing = ({ snapshot }: HeldFeed) =>
       !isPinned(pin, snapshot) || (pin.to !== undefined && upstreamId(snapshot).lcut !== pin.to);
     return {
-      ...{ key, pin, isStored, lcut: pin.to ?? lcuts.toSorted().at(-1) },
+      ...{ key, pin, isStored, lcut: pin.to ?? lcuts.toSorted((a, b) => a - b).at(-1) },
       heldBack: Math.max(0, ...heldFeeds.map(({ feed }) => kept.heldBack(feed).length)),
       missing: heldFeeds.filter(isMissing).map(({ feed }) => toForm(feed)),
     };
@@ -309,7 +309,8 @@ export class PinDesk {
 
   #unknownVersion(sdkKey: SdkKey, problem: string): OrderRefusal {
     const known = new Set(this.versions(sdkKey).map(({ version }) => version.lcut));
-    const list = known.size === 0 ? "no versions of it" : `these: ${[...known].toSorted().join(", ")}`;
+    const list =
+      known.size === 0 ? "no versions of it" : `these: ${[...known].toSorted((a, b) => a - b).join(", ")}`;
     return { kind: "unknown_version", detail: `${problem}; this relay keeps ${list}` };
   }
 }

@@ -1,7 +1,7 @@
 import { maskSdkKey, type SdkKey } from "../../access/sdk-key.ts";
 import type { Clock } from "../../platform/clock.ts";
 import type { Supervisor } from "../../platform/supervisor.ts";
-import type { VersionId } from "../deltas/delta.ts";
+import type { NewestVersion } from "../decide.ts";
 import { type Feed, feedId, listFeeds } from "../feed.ts";
 import type { SpecRecovery } from "../recovery.ts";
 import type { PreparedPayload, Snapshot } from "../snapshot.ts";
@@ -24,6 +24,12 @@ interface PinEnforcerOptions {
   readonly supervisor: Supervisor;
 }
 
+/**
+ * A version by `--pin` is published above a newer one of another relay this often. Relays whose `--pin` differ, as during a
+ * deployment, would otherwise publish in turns, and clients would load each version.
+ */
+const ABOVE_OTHERS_EVERY_MS = 60_000;
+
 /** Keeps pinned keys at their version on this relay, and serves upstream's newest version after the release. */
 export class PinEnforcer implements VersionGate {
   readonly #options: PinEnforcerOptions;
@@ -31,13 +37,18 @@ export class PinEnforcer implements VersionGate {
   readonly #turns = new Map<SdkKey, Promise<void>>();
   /** The lcut of versions in the backup that must not be served: what is to replace them needs a later one. */
   readonly #overwritten = new Map<string, number>();
+  /** When feeds of keys with `--pin` were published above such a version last, as in {@link Clock.elapsed}. */
+  readonly #publishedAboveAt = new Map<string, number>();
 
   constructor(options: PinEnforcerOptions) {
     this.#options = options;
     const { store, records } = options;
     store.listen({
       published: ({ feed }) => this.#checkSoon(feed.sdkKey),
-      removed: ({ feed }) => this.#overwritten.delete(feedId(feed)),
+      removed: ({ feed }) => {
+        this.#overwritten.delete(feedId(feed));
+        this.#publishedAboveAt.delete(feedId(feed));
+      },
     });
     records.listen((digests) => this.check(new Set(digests)));
   }
@@ -49,7 +60,7 @@ export class PinEnforcer implements VersionGate {
     void this.#options.supervisor.task("pins", () => this.apply(feed.sdkKey));
   }
 
-  newest(held: Snapshot): VersionId {
+  newest(held: Snapshot): NewestVersion {
     return this.#options.pins.newest(held);
   }
 
@@ -126,15 +137,25 @@ export class PinEnforcer implements VersionGate {
     for (const held of this.heldFeeds(sdkKey)) {
       const pin = pins.find(sdkKey);
       if (pin === undefined) await this.#release(held);
-      else if (!isPinned(pin, held.snapshot) || this.#isOverwritten(held)) await this.#bringTo(pin, held);
+      else if (!isPinned(pin, held.snapshot) || this.#takeOverwritten(pin, held))
+        await this.#bringTo(pin, held);
     }
     if (pins.find(sdkKey) === undefined) return;
     // A relay that did not know of the pin may have stored a newer version, and others may have only that.
     for (const held of this.heldFeeds(sdkKey)) await recovery?.recover(held.feed, held);
   }
 
-  #isOverwritten({ feed, snapshot }: HeldFeed): boolean {
-    return (this.#overwritten.get(feedId(feed)) ?? 0) > snapshot.lcut;
+  /** Returns whether the backup has a newer version, above which the pinned one is to be published now. */
+  #takeOverwritten({ source }: ActivePin, { feed, snapshot }: HeldFeed): boolean {
+    const id = feedId(feed);
+    if ((this.#overwritten.get(id) ?? 0) <= snapshot.lcut) return false;
+    // The other relays know of what operators pinned, or will soon.
+    if (source === "operator") return true;
+    const now = this.#options.clock.elapsed();
+    if (now - (this.#publishedAboveAt.get(id) ?? Number.NEGATIVE_INFINITY) < ABOVE_OTHERS_EVERY_MS)
+      return false;
+    this.#publishedAboveAt.set(id, now);
+    return true;
   }
 
   /** Returns whether the backup may store a version: it may have the pinned one, which this relay has not read yet. */

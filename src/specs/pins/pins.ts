@@ -1,4 +1,5 @@
 import type { SdkKey } from "../../access/sdk-key.ts";
+import { isFromFile, type NewestVersion } from "../decide.ts";
 import type { VersionId } from "../deltas/delta.ts";
 import type { Feed } from "../feed.ts";
 import { type Snapshot, upstreamId } from "../snapshot.ts";
@@ -68,11 +69,13 @@ export class Pins {
     return { lcut: version.lcut, checksum: version.checksum };
   }
 
-  /** Returns the newest version that upstream is known to have, which requests to upstream name. */
-  newest(held: Snapshot): VersionId {
+  /** As {@link VersionGate.newest}. */
+  newest(held: Snapshot): NewestVersion {
     const { feed } = held;
     const isPinnedKey = this.find(feed.sdkKey) !== undefined;
-    const newest = isPinnedKey ? this.#options.kept.heldBack(feed).at(-1) : undefined;
+    const heldBack = isPinnedKey ? this.#options.kept.heldBack(feed) : [];
+    const newest = heldBack.findLast((version) => !isFromFile(version));
+    if (newest === undefined && isFromFile(held)) return held;
     // A relay may learn only later that another one had published the version again.
     const { lcut, checksum } = newest ?? this.originalOf(feed, held) ?? upstreamId(held);
     return { lcut, checksum };

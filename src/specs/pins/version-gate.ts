@@ -1,4 +1,4 @@
-import type { VersionId } from "../deltas/delta.ts";
+import type { NewestVersion } from "../decide.ts";
 import type { Feed } from "../feed.ts";
 import type { PreparedPayload, Snapshot } from "../snapshot.ts";
 
@@ -10,8 +10,8 @@ export type Received =
 
 /** What a refresh needs to know of pins. */
 export interface VersionGate {
-  /** Returns the newest version that upstream is known to have. */
-  newest(held: Snapshot): VersionId;
+  /** Returns the newest version that upstream is known to have, or the held one if that is from a file and none is known. */
+  newest(held: Snapshot): NewestVersion;
   /** Called with each new version from upstream before it is published. Never rejects. */
   receive(feed: Feed, payload: PreparedPayload): Promise<Received>;
 }
