@@ -33,6 +33,8 @@ export class BootstrapFiles implements AsyncDisposable {
   #read = "";
   #mustReport = true;
   #idle = new AbortController();
+  /** Called after the next read that begins. */
+  #awaited: (() => void)[] = [];
 
   constructor(options: BootstrapFilesOptions) {
     this.#options = options;
@@ -42,8 +44,9 @@ export class BootstrapFiles implements AsyncDisposable {
     const { signal } = this.#stopping;
     signal.addEventListener("abort", () => resolve());
     this.#running = options.supervisor.loop("bootstrap_files", signal, async (worked) => {
+      const awaited = this.#awaited.splice(0);
       await this.#readIfChanged();
-      resolve();
+      for (const ready of [resolve, ...awaited]) ready();
       worked();
       await this.#wait();
     });
@@ -57,6 +60,14 @@ export class BootstrapFiles implements AsyncDisposable {
   checkNow(): void {
     this.#mustReport = true;
     this.#idle.abort();
+  }
+
+  /** As {@link checkNow}; resolves when the files were read, or at the end. */
+  async readNow(): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#awaited.push(resolve);
+    this.checkNow();
+    await Promise.race([promise, this.#running]);
   }
 
   /** Calls the listener each time other files can be served. */

@@ -59,8 +59,8 @@ export function startOfflineSpecs(config: Config, parts: OfflineParts): RunningS
     backupLag: () => undefined,
     deltaBytes: () => known.heldBytes,
     polled: wanted,
-    pollAfresh: (feed) => {
-      files.checkNow();
+    pollAfresh: async (feed) => {
+      await files.readNow();
       return acquirer.acquire(feed, "poll");
     },
     query: new SpecQuery({

@@ -17,7 +17,7 @@ const NOT_HELD = "This relay holds nothing of this SDK key: it is fetched when a
 const NOT_UNIQUE = "Several SDK keys are shown like this one: give it whole";
 const TOO_SOON = "This was polled for another request less than a second ago: try again";
 const ALONE =
-  "This relay alone: the others poll when they are due, since there is no fleet, or its Redis failed";
+  "Only this relay was asked to poll: others are reached if they share a Redis that works, with --fleet-polling";
 
 /** Serves `POST /v1/invalidate`, which makes one SDK key, or all, be polled now (docs/operator-api.md). */
 export function invalidateRoute({ pushes, emit }: InvalidateOptions): Hono<RequestEnv> {

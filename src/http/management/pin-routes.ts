@@ -121,7 +121,7 @@ function formatDiff(sdkKey: SdkKey, { feed, from, to, diff }: Comparison): objec
 
 type Work = (order: Order, body: OrderBody) => Promise<PinOutcome | OrderRefusal>;
 
-/** Does what an operator asks for, and logs it, whatever comes of it. */
+/** Does what an operator asks for. Logs it, whatever comes of it, once it is known which SDK key is meant. */
 async function act(
   { desk, emit, delivered }: PinRoutesOptions,
   context: Api,

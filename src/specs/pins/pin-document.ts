@@ -62,11 +62,16 @@ export function formatPins(document: PinDocument): string {
   return JSON.stringify({ version: SCHEMA_VERSION, keys: Object.fromEntries(kept) });
 }
 
-/** Returns undefined if the text is not what {@link formatPins} returns. Skips entries that are not valid. */
+/**
+ * Returns undefined if the text is not what {@link formatPins} returns. Skips entries that are not valid. Throws if a later version
+ * of the relay has written it: it must not be replaced.
+ */
 export function parsePins(text: string): PinDocument | undefined {
   const document = asObject(parseJson(text));
   const keys = asObject(document?.["keys"]);
-  if (document?.["version"] !== SCHEMA_VERSION || keys === undefined) return undefined;
+  const version = Number(document?.["version"]);
+  if (version > SCHEMA_VERSION) throw new Error("a later version of the relay has stored the pins");
+  if (version !== SCHEMA_VERSION || keys === undefined) return undefined;
   const entries = Object.entries(keys).slice(0, MAX_ENTRIES);
   return new Map(
     entries.flatMap(([digest, value]) => {
