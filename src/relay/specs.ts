@@ -240,6 +240,7 @@ function startBackup(
   );
   const keepAlive = running.use(new BackupKeepAlive({ backup, writer, everyMs, emit: emitBackup, ...parts }));
   onReturn?.(() => keepAlive.checkNow());
+  pins.records.onLoss(() => keepAlive.checkNow());
   // Versions and confirmations also come from upstream by way of another relay of the fleet.
   const confirmed = () => onConfirmed?.();
   store.listen({

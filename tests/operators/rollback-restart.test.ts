@@ -189,6 +189,26 @@ describeWith("redis-server")("a fleet with Redis", () => {
     await expectServed(relay, sdkKey, "color 1", lcutOf(2) + 1);
   }, 60_000);
 
+  test("Redis is emptied during a pin without a restart: relays store the pinned version again at once", async () => {
+    await using upstream = await startUpstream();
+    await using redis = await RedisServer.start();
+    const sdkKey = "secret-pinned-redis-flushed";
+    const env = { REDIS_URL: `redis://127.0.0.1:${redis.port}` };
+    const options = { cache: "redis", env, args: ["-r", "2"] } as const;
+    const { relay } = await startRolledBack(sdkKey, upstream, options);
+    await using _ = relay;
+    await redis.cli("FLUSHALL");
+    await eventually(
+      async () => {
+        const [entry = ""] = (await redis.cli("KEYS", "statsig|/v2/*|plain_text|*")).split("\n");
+        expect(await redis.cli("HGET", entry, "config")).toContain(`"time":${lcutOf(2) + 1}`);
+      },
+      { withinMs: 20_000 },
+    );
+    await using joined = await startOperatedRelay({ upstream, ...options });
+    await expectServed(joined, sdkKey, "color 1", lcutOf(2) + 1);
+  }, 60_000);
+
   test("without Redis, a roll back works on the relay that is asked, and is stored once Redis is back", async () => {
     await using upstream = await startUpstream();
     await using redis = await RedisServer.start();

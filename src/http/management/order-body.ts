@@ -22,7 +22,8 @@ const REASON = /^\P{C}{0,200}$/u;
  */
 export function readOrder(fields: RequestFields | undefined, allowed: readonly string[]): OrderBody {
   const expected = `expected ${allowed.map((each) => `"${each}"`).join(", ")}`;
-  if (fields === undefined) throw new BadOrder(`The body is neither a JSON object nor a form (${expected})`);
+  if (fields === undefined)
+    throw new BadOrder(`The body is neither a JSON object nor a form with each field once (${expected})`);
   const unknown = Object.keys(fields).find((name) => !allowed.includes(name));
   if (unknown !== undefined)
     throw new BadOrder(`Unknown field ${JSON.stringify(unknown.slice(0, 50))} (${expected})`);

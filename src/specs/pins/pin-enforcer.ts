@@ -24,11 +24,16 @@ interface PinEnforcerOptions {
   readonly supervisor: Supervisor;
 }
 
+<<<<<<< HEAD
 /**
  * A version by `--pin` is published above a newer one of another relay this often. Relays whose `--pin` differ, as during a
  * deployment, would otherwise publish in turns, and clients would load each version.
  */
 const ABOVE_OTHERS_EVERY_MS = 60_000;
+=======
+/** `changedAt` of the pin that work began with: what an operator does meanwhile takes precedence. Undefined if there was none. */
+type LastChange = number | undefined;
+>>>>>>> 937e3c3b386db93fdd3115906ef7b8f13bfc95e9
 
 /** Keeps pinned keys at their version on this relay, and serves upstream's newest version after the release. */
 export class PinEnforcer implements VersionGate {
@@ -136,9 +141,16 @@ export class PinEnforcer implements VersionGate {
     const { pins, recovery } = this.#options;
     for (const held of this.heldFeeds(sdkKey)) {
       const pin = pins.find(sdkKey);
+<<<<<<< HEAD
       if (pin === undefined) await this.#release(held);
       else if (!isPinned(pin, held.snapshot) || this.#takeOverwritten(pin, held))
         await this.#bringTo(pin, held);
+=======
+      const order = this.#lastChange(sdkKey);
+      if (pin === undefined) await this.#release(held, order);
+      else if (!isPinned(pin, held.snapshot) || this.#isOverwritten(held))
+        await this.#bringTo(pin, held, order);
+>>>>>>> 937e3c3b386db93fdd3115906ef7b8f13bfc95e9
     }
     if (pins.find(sdkKey) === undefined) return;
     // A relay that did not know of the pin may have stored a newer version, and others may have only that.
@@ -167,19 +179,20 @@ export class PinEnforcer implements VersionGate {
   }
 
   /** Takes the pinned version from what this relay keeps, or else from the backup, where another relay may have stored it. */
-  async #bringTo(pin: ActivePin, held: HeldFeed): Promise<void> {
+  async #bringTo(pin: ActivePin, held: HeldFeed, order: LastChange): Promise<void> {
     const { recovery, kept } = this.#options;
     const { feed } = held;
     const recorded = pin.feeds[toForm(feed)];
     const wanted = pin.source === "config" && recorded?.lcut !== pin.to ? undefined : recorded;
     const version = this.findVersion(feed, wanted ?? { lcut: pin.to ?? -1 });
-    if (version !== undefined) return this.#publishAs(held, version, wanted?.servedLcut);
+    if (version !== undefined) return this.#publishAs(held, version, { agreed: wanted?.servedLcut, order });
     await recovery?.recover(feed, held);
     const isThere = isPinned(pin, held.snapshot);
     // Nothing is known that this feed could go back to: what is served stays.
     if (isThere || pin.source === "config" || wanted !== undefined) return;
     const current = kept.served(feed);
-    if (current !== undefined) await this.#record(feed, { ...current, servedLcut: held.snapshot.lcut });
+    if (current !== undefined)
+      await this.#record(feed, { ...current, servedLcut: held.snapshot.lcut }, order);
   }
 
   /** Returns the kept version of a feed or, for protobuf, of the same version as JSON, which every client can read. */
@@ -195,26 +208,33 @@ export class PinEnforcer implements VersionGate {
   }
 
   /** Serves the newest version that was held back, if upstream or another relay has nothing newer. */
-  async #release(held: HeldFeed): Promise<void> {
+  async #release(held: HeldFeed, order: LastChange): Promise<void> {
     const { kept, recovery } = this.#options;
     const { feed } = held;
     if (kept.heldBack(feed).length === 0) return;
     await recovery?.recover(feed, held);
     const newest = kept.heldBack(feed).at(-1);
-    if (newest !== undefined) await this.#publishAs(held, newest, undefined);
+    if (newest !== undefined) await this.#publishAs(held, newest, { order });
   }
 
   /** Publishes a kept version, under a lcut that every client takes for newer than what it has. */
-  async #publishAs(held: HeldFeed, version: KeptVersion, agreed: number | undefined): Promise<void> {
-    const { republisher, records } = this.#options;
+  async #publishAs(
+    held: HeldFeed,
+    version: KeptVersion,
+    { agreed, order }: { readonly agreed?: number | undefined; readonly order: LastChange },
+  ): Promise<void> {
+    const { republisher } = this.#options;
     const { feed } = held;
-    const changedAt = records.find(feed.sdkKey)?.changedAt;
     const servedLcut = Math.max(this.nextLcut(held, version.lcut), agreed ?? 0);
     const snapshot = await republisher.prepare(feed, version, servedLcut);
     // Recorded first, so that other relays recognize it when they find it in the backup.
-    await this.#record(feed, { ...version, servedLcut });
-    const isOutdated = changedAt !== undefined && records.find(feed.sdkKey)?.changedAt !== changedAt;
+    await this.#record(feed, { ...version, servedLcut }, order);
+    const isOutdated = order !== undefined && this.#lastChange(feed.sdkKey) !== order;
     if (!isOutdated) await republisher.publish(snapshot);
+  }
+
+  #lastChange(sdkKey: SdkKey): LastChange {
+    return this.#options.records.find(sdkKey)?.changedAt;
   }
 
   /** Returns the lcut itself if it is newer than all that clients or the backup have, and otherwise the next one that is. */
@@ -223,15 +243,14 @@ export class PinEnforcer implements VersionGate {
     return lcut > latest ? lcut : latest + 1;
   }
 
-  async #record(feed: Feed, { lcut, checksum, servedLcut }: PinnedVersion): Promise<void> {
+  /** Records the version of a feed, unless an operator has done something else since `order`. */
+  async #record(feed: Feed, { lcut, checksum, servedLcut }: PinnedVersion, order: LastChange): Promise<void> {
     const { records, clock } = this.#options;
     const form = toForm(feed);
-    const { changedAt, feeds } = records.find(feed.sdkKey) ?? {};
-    const known = feeds?.[form];
+    const known = records.find(feed.sdkKey)?.feeds[form];
     if (known?.servedLcut === servedLcut && known.lcut === lcut && known.checksum === checksum) return;
     const change = (entry: PinEntry | undefined): PinEntry | undefined => {
-      // An operator has done something else meanwhile.
-      if (entry?.changedAt !== changedAt) return undefined;
+      if (entry?.changedAt !== order) return undefined;
       const base: PinEntry = entry ?? {
         ...{ key: maskSdkKey(feed.sdkKey), pin: null, feeds: {} },
         changedAt: clock.now(),
@@ -244,11 +263,12 @@ export class PinEnforcer implements VersionGate {
   /** A version from upstream whose lcut is not newer than that of the served one, which was published again. */
   async #renew(feed: Feed, payload: PreparedPayload, held: Snapshot): Promise<Received> {
     const { republisher } = this.#options;
+    const order = this.#lastChange(feed.sdkKey);
     const { lcut, checksum, bytes: body, format } = payload;
     const contentEncoding = format === "proto" ? "statsig-br" : "";
     const version = { lcut, checksum, body, contentEncoding, format, source: "upstream" } as const;
     const snapshot = await republisher.prepare(feed, version, held.lcut + 1);
-    await this.#record(feed, { lcut, checksum, servedLcut: snapshot.lcut });
+    await this.#record(feed, { lcut, checksum, servedLcut: snapshot.lcut }, order);
     return { kind: "publish", payload: snapshot, original: snapshot.original };
   }
 
@@ -258,12 +278,13 @@ export class PinEnforcer implements VersionGate {
    */
   async #findFirst(feed: Feed): Promise<Received | undefined> {
     const { recovery, store, republisher, kept } = this.#options;
+    const order = this.#lastChange(feed.sdkKey);
     await recovery?.recover(feed);
     if (store.peek(feed) !== undefined || feed.format === "json") return undefined;
     const json = kept.served({ ...feed, format: "json" });
     if (json?.servedLcut === undefined) return undefined;
     const snapshot = await republisher.prepare(feed, json, json.servedLcut);
-    await this.#record(feed, { ...json, servedLcut: snapshot.lcut });
+    await this.#record(feed, { ...json, servedLcut: snapshot.lcut }, order);
     return { kind: "publish", payload: snapshot, original: snapshot.original };
   }
 }

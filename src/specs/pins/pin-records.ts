@@ -42,6 +42,7 @@ export class PinRecords implements AsyncDisposable {
   readonly #stopping = new AbortController();
   readonly #wake = new WakeSignal();
   readonly #listeners: ((digests: readonly string[]) => void)[] = [];
+  readonly #lossListeners: (() => void)[] = [];
   readonly #running: Promise<void>;
   /** What this relay has changed and the storage lacks, oldest first. */
   readonly #pending = new Map<string, readonly PinChange[]>();
@@ -92,6 +93,11 @@ export class PinRecords implements AsyncDisposable {
   async readAgain(): Promise<void> {
     if (this.#options.storage === undefined) return;
     await withTimeout(this.#sync(), this.#hasRead ? READ_MS : FIRST_READ_MS, this.#options.clock);
+  }
+
+  /** Calls the listener when the storage had lost pins, which are stored again now: it may have lost other things as well. */
+  onLoss(listener: () => void): void {
+    this.#lossListeners.push(listener);
   }
 
   /** Reads again what is stored, which may have changed during an outage. */
@@ -156,6 +162,7 @@ export class PinRecords implements AsyncDisposable {
     const read = isSame ? this.#stored : ((text === undefined ? undefined : parsePins(text)) ?? new Map());
     // What was read before is newer if the storage lost its data, and another relay has restored what it knew.
     const stored = takeNewer(read, this.#stored);
+    const isLost = stored !== read;
     this.#hasRead = true;
     const pending = new Map(this.#pending);
     const next = applyAll(stored, pending);
@@ -166,6 +173,7 @@ export class PinRecords implements AsyncDisposable {
     this.#take(next, nextText);
     // If this fails, the other relays read it with their next poll.
     if (isNew) storage.announce?.().catch(() => {});
+    if (isLost) for (const listener of this.#lossListeners) listener();
     return true;
   }
 
