@@ -16,7 +16,8 @@ export interface OperatorApi {
 
 const API_IS_OFF =
   "The operator API is turned off: set SFP_MANAGEMENT_TOKEN to at least 16 characters, and send it as Authorization: Bearer";
-const WRONG_TOKEN = "Send the token of SFP_MANAGEMENT_TOKEN as Authorization: Bearer";
+const WRONG_TOKEN =
+  "The token is missing or wrong: send that of SFP_MANAGEMENT_TOKEN as Authorization: Bearer";
 
 /** Serves the operator API: every request needs the token, since the port may be reachable for more people than may change flags. */
 export function operatorRoutes({ token, parts, emit }: OperatorApi): Hono<RequestEnv> {

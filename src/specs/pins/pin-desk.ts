@@ -108,6 +108,12 @@ export class PinDesk {
     if (other !== undefined) return { kind: "conflict", detail: NOT_UNIQUE };
     if (found !== undefined) return found;
     if (whole !== undefined && records.find(whole) !== undefined) return whole;
+    if ([...records.all.values()].some(({ key, pin }) => key === named && pin !== null)) {
+      // Records have no whole keys.
+      const detail =
+        "this SDK key is pinned, but no client has asked this relay for it yet: name the key whole";
+      return { kind: "unknown_key", detail };
+    }
     const detail =
       "this relay does not hold an SDK key of this name: name it whole, or masked as the status page shows it, " +
       "and ask a relay that serves it";
