@@ -34,7 +34,7 @@ export class BootstrapFiles implements AsyncDisposable {
   #mustReport = true;
   #idle = new AbortController();
   /** Called after the next read that begins. */
-  #awaited: (() => void)[] = [];
+  readonly #awaited: (() => void)[] = [];
 
   constructor(options: BootstrapFilesOptions) {
     this.#options = options;

@@ -27,11 +27,7 @@ const COMMON: readonly OptionSpec[] = [
   PRINT_CONFIG,
 ];
 
-const EXAMPLES = [
-  "demo",
-  "grpc-and-http local",
-  "grpc-and-http redis --fleet-polling --preload-sdk-keys @keys.txt",
-];
+const EXAMPLES = ["demo", "grpc-and-http local", "grpc-and-http redis --fleet-polling"];
 
 /** Returns the text of `help`: how to start, and the most common options. */
 export function formatShortHelp(width: number): string {
@@ -43,7 +39,7 @@ export function formatShortHelp(width: number): string {
     section("Common options", COMMON.map(describeOption), width),
     formatVariables(width),
     `Examples:\n${EXAMPLES.map((each) => `  ${NAME} ${each}`).join("\n")}`,
-    `Every option: ${NAME} --help. One command: ${NAME} help COMMAND.`,
+    `Every option: ${NAME} --help\nOne command:  ${NAME} help COMMAND`,
   ]);
 }
 
@@ -71,10 +67,14 @@ export function formatSubcommandHelp(subcommand: Subcommand, width: number): str
     wrap(`${summary}.`, width).join("\n"),
     `Usage: ${NAME} ${usageOf(subcommand)}`,
     ...(positionals.length > 0 ? [section("Arguments", positionals.map(describeWords), width)] : []),
-    section("Options", [...options, ...PRINT_OPTIONS].map(describeOption), width),
+    section("Options", [...options, ...PRINT_OPTIONS.map(ofSubcommand)].map(describeOption), width),
     ...(takesRelayOptions ? [wrap(every, width).join("\n")] : []),
   ]);
 }
+
+/** The help of a subcommand is one, whether it was asked for by `-h` or `--help`. */
+const ofSubcommand = (option: OptionSpec): OptionSpec =>
+  option.name === "help" ? { ...option, description: "Print this help" } : option;
 
 /** Returns what a start without arguments prints. */
 export function formatFirstSteps(): string {

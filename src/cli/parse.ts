@@ -71,6 +71,7 @@ export function parseInvocation(argv: readonly string[], width: number): Invocat
     return { kind: given.values.get(PRINT_CONFIG.name) === "true" ? "print-config" : "relay", given };
   }
   const given = toGivenConfig({ ...args, positionals: words }, subcommand, subcommand.name);
+  if (subcommand.name === "dump") checkDumpWords(given);
   return { kind: "subcommand", name: subcommand.name, words, given };
 }
 
@@ -105,6 +106,16 @@ function checkModeAndCache({ mode, cache }: GivenConfig): void {
   if (near === undefined) return;
   const expected = `${formatAlternatives(MODES)}, or a command; did you mean ${near}?`;
   throw new UsageError(`invalid value "${mode}" for <MODE> (expected ${expected})`);
+}
+
+/** `dump` reads neither MODE nor CACHE, so a folder in their place would go unnoticed, and the files to the current folder. */
+function checkDumpWords({ mode, cache }: GivenConfig): void {
+  if (mode !== undefined && findWord(MODES, mode) === undefined) {
+    throw new UsageError(`unexpected argument "${mode}" (did you mean --out ${mode}?)`);
+  }
+  if (cache !== undefined && findWord(CACHES, cache) === undefined) {
+    throw new UsageError(`invalid value "${cache}" for <CACHE> (expected ${formatAlternatives(CACHES)})`);
+  }
 }
 
 /** Checks that a command takes these arguments. The values themselves are validated with the rest of the configuration. */

@@ -1,5 +1,10 @@
 import type { SharedCount } from "../platform/shared-count.ts";
-import { deepenBacklog, limitUnacknowledged, tcpProgress } from "../platform/tcp-connection.ts";
+import {
+  clientAddressOf,
+  deepenBacklog,
+  limitUnacknowledged,
+  tcpProgress,
+} from "../platform/tcp-connection.ts";
 import type { EmitLimitEvent } from "../server/limits.ts";
 import type { ListenAddress, TcpListenOptions } from "../server/ports.ts";
 import type { Http1Connection, Http1Handler } from "./http1/connection.ts";
@@ -123,7 +128,7 @@ class TcpTransport implements ByteTransport {
   }
 
   get clientAddress(): string {
-    return this.#socket.remoteAddress ?? "";
+    return clientAddressOf(this.#socket);
   }
 
   get localPort(): number {

@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import { constants, type Http2ServerRequest, type Http2ServerResponse } from "node:http2";
 import { untilAborted } from "../platform/abort.ts";
+import { clientAddressOf } from "../platform/tcp-connection.ts";
 import { hasArrived, resetStream } from "../server/http2-streams.ts";
 import type { SharedFrame } from "../streams/lasting-body.ts";
 import { isHost } from "./http1/exchange.ts";
@@ -41,7 +42,7 @@ export class Http2Exchange implements RequestContext, Disposable {
   }
 
   get clientAddress(): string {
-    return this.#request.socket.remoteAddress ?? "";
+    return clientAddressOf(this.#request.socket);
   }
 
   /** Whether the client has sent all of its request. */

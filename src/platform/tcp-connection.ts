@@ -79,3 +79,15 @@ function libc(): Libc | undefined {
   loaded ??= openLibc(process.platform);
   return loaded;
 }
+
+/**
+ * Returns the IP address of a client as people write it: a socket for IPv6 and IPv4 has `::ffff:10.0.0.1` for 10.0.0.1. Returns an empty
+ * text once the socket is closed.
+ */
+export function clientAddressOf({
+  remoteAddress = "",
+}: {
+  readonly remoteAddress?: string | undefined;
+}): string {
+  return remoteAddress.replace(/^::ffff:(?=\d+\.)/i, "");
+}

@@ -30,7 +30,12 @@ import {
 import type { LocalStatus, RedisStatus } from "../telemetry/status/schema-backup.ts";
 import type { DeltaStatus, TrafficStatus } from "../telemetry/status/schema-traffic.ts";
 import { SharedReport } from "../telemetry/status/shared-report.ts";
-import { countByState, findUpstream, formatUpstream } from "../telemetry/status/upstream.ts";
+import {
+  countByState,
+  endpointProblems,
+  findUpstream,
+  formatUpstream,
+} from "../telemetry/status/upstream.ts";
 import { BUN_VERSION, COMMIT, VERSION } from "../version.ts";
 import type { BackupParts } from "./backup.ts";
 import { startPresence } from "./fleet-presence.ts";
@@ -131,8 +136,10 @@ function readStatus(config: Config, parts: StatusParts, gathered: Gathered): Sta
   const notReady = health.notReady();
   const lists = parts.idLists.status();
   const pins = specs.pins?.pinnedKeys() ?? [];
+  const upstreamStatus = formatUpstream(upstream, polls.upstream, settings);
   const problems = [
     ...findProblems({ telemetry, now, notReady, upstream, redis, local, events }),
+    ...endpointProblems(upstreamStatus),
     ...bootstrapProblems(telemetry.bootstrap),
     ...(lists === undefined ? [] : idListProblems(lists)),
     ...streamProblems(parts.serving.streamLimit),
@@ -145,7 +152,7 @@ function readStatus(config: Config, parts: StatusParts, gathered: Gathered): Sta
     relay: relayStatus(config, now, telemetry),
     traffic: trafficStatus(config, parts, rates, gathered),
     sdks: telemetry.http.sdks.read(),
-    upstream: formatUpstream(upstream, polls.upstream, settings),
+    upstream: upstreamStatus,
     redis,
     fleet: fleet === undefined ? null : formatFleet(fleet, config.redis.fleetPolling, clock),
     local,

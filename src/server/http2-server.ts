@@ -12,7 +12,7 @@ import type { Server, Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import type { SharedBudget } from "../platform/shared-budget.ts";
 import type { SharedCount } from "../platform/shared-count.ts";
-import { limitUnacknowledged, socketDescriptor } from "../platform/tcp-connection.ts";
+import { clientAddressOf, limitUnacknowledged, socketDescriptor } from "../platform/tcp-connection.ts";
 import { ConnectionLimit } from "./connection-limit.ts";
 import { WriteFlusher } from "./http2-flush.ts";
 import { limitSession } from "./http2-session.ts";
@@ -150,11 +150,12 @@ function reportOtherProtocols(server: Http2Server, emit: EmitLimitEvent): void {
     socket = connected;
   });
   server.on("session", (session: ServerHttp2Session) => {
-    const { remoteAddress: client, localPort: port } = socket ?? {};
+    const client = clientAddressOf(socket ?? {});
+    const port = socket?.localPort ?? 0;
     session.once("error", ({ message }: Error) => {
       if (!message.includes("bad client magic")) return;
       const reason = "the client sent TLS or HTTP/1.1 to a port for HTTP/2 without TLS";
-      emit({ kind: "wrong_protocol", reason, client: client ?? "", port: port ?? 0 });
+      emit({ kind: "wrong_protocol", reason, client, port });
     });
   });
 }

@@ -1,5 +1,6 @@
 import type { SecureServerOptions } from "node:http2";
 import type { Server, TLSSocket } from "node:tls";
+import { clientAddressOf } from "../platform/tcp-connection.ts";
 import type { Certificates, TlsSettings } from "./certificates.ts";
 import type { EmitTlsEvent } from "./tls-events.ts";
 import { explainHandshake, findRefusal, type TlsRefusal } from "./tls-refusals.ts";
@@ -28,8 +29,10 @@ interface Origin {
   readonly port?: number;
 }
 
-function findOrigin({ remoteAddress: client, localPort: port }: TLSSocket): Origin {
-  return { ...(client !== undefined && { client }), ...(port !== undefined && { port }) };
+function findOrigin(socket: TLSSocket): Origin {
+  const { localPort: port } = socket;
+  const client = clientAddressOf(socket);
+  return { ...(client !== "" && { client }), ...(port !== undefined && { port }) };
 }
 
 /** TLS of all servers of one thread. New certificates replace the old ones while connections stay open. */

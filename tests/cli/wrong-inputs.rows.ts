@@ -272,6 +272,8 @@ const COMMAND_LINES: readonly WrongInput[] = [
     ["help", "docter"],
     `help: no topic "docter" (expected ${formatAlternatives(HELP.positionals[0]?.words ?? [])}; did you mean doctor?)`,
   ),
+  ofWords(["dump", "specs"], 'unexpected argument "specs" (did you mean --out specs?)'),
+  ofWords(["dump", "http", "lcoal"], 'invalid value "lcoal" for <CACHE> (expected disabled, local or redis)'),
 ];
 
 export const WRONG_INPUTS: readonly WrongInput[] = [

@@ -47,6 +47,12 @@ test("CACHE local: killed during a pin and restarted without the earlier version
   }
   publish(upstream, sdkKey, 3);
   await using relay = await startOperatedRelay({ upstream, ...options });
+  const masked = (await relay.order("/v1/pins")).body.pins[0].key;
+  const unknown = await relay.order("/v1/unpin", { key: masked });
+  expect([unknown.status, unknown.body.message]).toEqual([
+    404,
+    expect.stringContaining("name the key whole"),
+  ]);
   await expectServed(relay, sdkKey, "color 1", lcutOf(2) + 1);
   await heldBack(relay, 3);
   await expectServed(relay, sdkKey, "color 1", lcutOf(2) + 1);

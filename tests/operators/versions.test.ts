@@ -57,6 +57,7 @@ describe("the history of versions", () => {
   test.each([
     ["/v1/versions", 400, "The query has no key: add ?key= with an SDK key, whole or masked"],
     ["/v1/versions?key=secret-unknown", 404, "This relay does not hold an SDK key of this name"],
+    [`/v1/versions/diff?key=${KEY}&form=1`, 400, 'Unknown field "form" (expected "key", "from", "to")'],
     [`/v1/versions/diff?key=${KEY}&from=yesterday`, 400, '"from" is not a version: its lcut'],
     [
       `/v1/versions/diff?key=${KEY}&to=${lcutOf(1)}`,

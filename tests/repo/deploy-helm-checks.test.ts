@@ -28,6 +28,7 @@ const REJECTED: readonly (readonly [Sets, string])[] = [
   [["sfp.config.config=/other"], "additional properties 'config' not allowed"],
   [['sfp.args=["http","local","--alowed-sdk-keys=x"]'], "sfp.args: --alowed-sdk-keys is not an option"],
   [['sfp.args=["htp","local"]'], 'sfp.args begins with "htp": expected a MODE'],
+  [['sfp.args=["http","locla"]'], 'sfp.args has "locla" after the MODE: expected a CACHE'],
   [["sfp.environment.SFP_ALOWED_SDK_KEYS=x"], "sfp: SFP_ALOWED_SDK_KEYS is not a variable"],
   [['sfp.environmentVariables=[{"name":"SFP_MOD","value":"http"}]'], "sfp: SFP_MOD is not a variable"],
   [

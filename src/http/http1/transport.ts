@@ -1,5 +1,5 @@
 import type { TLSSocket } from "node:tls";
-import { socketDescriptor, tcpProgress } from "../../platform/tcp-connection.ts";
+import { clientAddressOf, socketDescriptor, tcpProgress } from "../../platform/tcp-connection.ts";
 
 /** The byte stream under an HTTP/1.1 connection: a plain socket or a TLS socket. */
 export interface ByteTransport {
@@ -31,7 +31,7 @@ export function tlsTransport(socket: TLSSocket): ByteTransport {
   return {
     copies: false,
     get clientAddress() {
-      return socket.remoteAddress ?? "";
+      return clientAddressOf(socket);
     },
     get localPort() {
       return socket.localPort ?? 0;

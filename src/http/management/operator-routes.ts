@@ -17,14 +17,15 @@ export interface OperatorApi {
 const API_IS_OFF =
   "The operator API is turned off: set SFP_MANAGEMENT_TOKEN to at least 16 characters, and send it as Authorization: Bearer";
 const FIELDS_IN_QUERY = "The fields of a POST are in its body, not in the query: curl -d key=… sends them";
-const WRONG_TOKEN = "Send the token of SFP_MANAGEMENT_TOKEN as Authorization: Bearer";
+const WRONG_TOKEN =
+  "The token is missing or wrong: send that of SFP_MANAGEMENT_TOKEN as Authorization: Bearer";
 
 /** Serves the operator API: every request needs the token, since the port may be reachable for more people than may change flags. */
 export function operatorRoutes({ token, parts, emit }: OperatorApi): Hono<RequestEnv> {
   const app = new Hono<RequestEnv>();
   app.use("/v1/*", requireToken(token, emit));
   app.use("/v1/*", refuseQueryOfPost);
-  app.use("/v1/*", bodyLimit({ maxSize: SMALL_BODY_BYTES, onError: () => errorResponse(413) }));
+  app.use("/v1/*", limitBody);
   for (const part of parts) app.route("/", part);
   return app;
 }
@@ -44,6 +45,22 @@ function requireToken(
     return errorResponse(401, { message: WRONG_TOKEN, headers: { "www-authenticate": "Bearer" } });
   };
 }
+
+const limit = bodyLimit({ maxSize: SMALL_BODY_BYTES, onError: () => errorResponse(413) });
+
+/** A body without a length is read here, so that what fails before the route is the body. */
+const limitBody: MiddlewareHandler<RequestEnv> = async (context, next) => {
+  let isRead = false;
+  try {
+    return await limit(context, async () => {
+      isRead = true;
+      await next();
+    });
+  } catch (error) {
+    if (isRead) throw error;
+    return errorResponse(400, { message: "The request ended before its body was complete" });
+  }
+};
 
 /** A key in the query would be overlooked, and an order to poll or to change one key could mean something else. */
 const refuseQueryOfPost: MiddlewareHandler<RequestEnv> = async ({ req }, next) => {

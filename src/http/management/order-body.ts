@@ -21,12 +21,11 @@ const REASON = /^\P{C}{0,200}$/u;
  * `dry_run` would be ignored.
  */
 export function readOrder(fields: RequestFields | undefined, allowed: readonly string[]): OrderBody {
-  const expected = `expected ${allowed.map((each) => `"${each}"`).join(", ")}`;
+  const expected = formatExpected(allowed);
   if (fields === undefined)
     throw new BadOrder(`The body is neither a JSON object nor a form with each field once (${expected})`);
   const unknown = Object.keys(fields).find((name) => !allowed.includes(name));
-  if (unknown !== undefined)
-    throw new BadOrder(`Unknown field ${JSON.stringify(unknown.slice(0, 50))} (${expected})`);
+  if (unknown !== undefined) throw unknownField(unknown, allowed);
   const { key = "", to, reason = "", dry_run: isDryRun = "false" } = fields;
   if (key === "") throw new BadOrder(`The field "key" is missing: an SDK key, whole or masked (${expected})`);
   if (!REASON.test(reason)) throw new BadOrder('"reason" is not a text of at most 200 printable characters');
@@ -34,6 +33,13 @@ export function readOrder(fields: RequestFields | undefined, allowed: readonly s
   const version = to === undefined ? undefined : readVersion("to", to);
   return { key, to: version, reason, isDryRun: isDryRun === "true" };
 }
+
+export function unknownField(name: string, allowed: readonly string[]): BadOrder {
+  return new BadOrder(`Unknown field ${JSON.stringify(name.slice(0, 50))} (${formatExpected(allowed)})`);
+}
+
+const formatExpected = (allowed: readonly string[]): string =>
+  `expected ${allowed.map((each) => `"${each}"`).join(", ")}`;
 
 /** Reads an lcut. Throws {@link BadOrder}. */
 export function readVersion(name: string, text: string): number {

@@ -11,7 +11,7 @@ import type {
 import type { RequestEnv } from "../request-context.ts";
 import { errorResponse, jsonResponse } from "../responses.ts";
 import type { EmitOperatorEvent } from "./events.ts";
-import { BadOrder, type OrderBody, readOrder, readVersion } from "./order-body.ts";
+import { BadOrder, type OrderBody, readOrder, readVersion, unknownField } from "./order-body.ts";
 import { formatPin, formatVersion } from "./pin-formats.ts";
 import { readFields } from "./request-fields.ts";
 
@@ -36,9 +36,11 @@ const NOTES = {
 export function pinRoutes(options: PinRoutesOptions): Hono<RequestEnv> {
   const { desk } = options;
   const app = new Hono<RequestEnv>();
-  app.get("/v1/versions", (context) => withKey(desk, context, (sdkKey) => listVersions(desk, sdkKey)));
+  app.get("/v1/versions", (context) =>
+    withKey(desk, context, ["key"], (sdkKey) => listVersions(desk, sdkKey)),
+  );
   app.get("/v1/versions/diff", (context) =>
-    withKey(desk, context, (sdkKey) => {
+    withKey(desk, context, ["key", "from", "to"], (sdkKey) => {
       const [from, to] = (["from", "to"] as const).map((name) => {
         const value = context.req.query(name);
         return value === undefined ? undefined : readVersion(name, value);
@@ -87,8 +89,11 @@ const badRequest = ({ message }: BadOrder) => errorResponse(400, { message });
 async function withKey(
   desk: PinDesk,
   { req }: Api,
+  allowed: readonly string[],
   respond: (sdkKey: SdkKey) => Response | Promise<Response>,
 ): Promise<Response> {
+  const unknown = Object.keys(req.query()).find((name) => !allowed.includes(name));
+  if (unknown !== undefined) return badRequest(unknownField(unknown, allowed));
   const key = req.query("key");
   if (key === undefined || key === "") return errorResponse(400, { message: MISSING_KEY });
   const sdkKey = desk.findKey(key);

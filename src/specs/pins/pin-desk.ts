@@ -84,6 +84,8 @@ export interface Comparison {
 /** A release waits this long for upstream. The request continues. */
 const RELEASE_MS = 5_000;
 
+const ALREADY_PINNED =
+  "this SDK key is pinned already: name the version to go back to in `to`, or release the key";
 const NOT_UNIQUE = "several SDK keys of this relay are shown like this one: name it whole";
 
 /** What operators do with versions and pins. */
@@ -108,6 +110,12 @@ export class PinDesk {
     if (other !== undefined) return { kind: "conflict", detail: NOT_UNIQUE };
     if (found !== undefined) return found;
     if (whole !== undefined && records.find(whole) !== undefined) return whole;
+    if ([...records.all.values()].some(({ key, pin }) => key === named && pin !== null)) {
+      // Records have no whole keys.
+      const detail =
+        "this SDK key is pinned, but no client has asked this relay for it yet: name the key whole";
+      return { kind: "unknown_key", detail };
+    }
     const detail =
       "this relay does not hold an SDK key of this name: name it whole, or masked as the status page shows it, " +
       "and ask a relay that serves it";
@@ -180,10 +188,13 @@ export class PinDesk {
 
   /** Serves an earlier version, and pins the key to it. By default, the version before the served one. */
   async rollBack(order: Order, to?: number, isDryRun = false): Promise<PinOutcome | OrderRefusal> {
-    const { enforcer, kept, clock } = this.#options;
+    const { enforcer, kept, pins, clock } = this.#options;
     const { sdkKey, by, reason } = order;
     const refusal = this.#refuseConfigured(sdkKey);
     if (refusal !== undefined) return refusal;
+    // A repeated order must not go one version further back each time.
+    if (to === undefined && pins.find(sdkKey) !== undefined)
+      return { kind: "conflict", detail: ALREADY_PINNED };
     const heldFeeds = enforcer.heldFeeds(sdkKey);
     const previous = heldFeeds.flatMap(({ feed }) => kept.previous(feed)?.lcut ?? []);
     if (to === undefined && previous.length === 0)

@@ -24,16 +24,14 @@ interface PinEnforcerOptions {
   readonly supervisor: Supervisor;
 }
 
-<<<<<<< HEAD
 /**
  * A version by `--pin` is published above a newer one of another relay this often. Relays whose `--pin` differ, as during a
  * deployment, would otherwise publish in turns, and clients would load each version.
  */
 const ABOVE_OTHERS_EVERY_MS = 60_000;
-=======
+
 /** `changedAt` of the pin that work began with: what an operator does meanwhile takes precedence. Undefined if there was none. */
 type LastChange = number | undefined;
->>>>>>> 937e3c3b386db93fdd3115906ef7b8f13bfc95e9
 
 /** Keeps pinned keys at their version on this relay, and serves upstream's newest version after the release. */
 export class PinEnforcer implements VersionGate {
@@ -141,16 +139,10 @@ export class PinEnforcer implements VersionGate {
     const { pins, recovery } = this.#options;
     for (const held of this.heldFeeds(sdkKey)) {
       const pin = pins.find(sdkKey);
-<<<<<<< HEAD
-      if (pin === undefined) await this.#release(held);
-      else if (!isPinned(pin, held.snapshot) || this.#takeOverwritten(pin, held))
-        await this.#bringTo(pin, held);
-=======
       const order = this.#lastChange(sdkKey);
       if (pin === undefined) await this.#release(held, order);
-      else if (!isPinned(pin, held.snapshot) || this.#isOverwritten(held))
+      else if (!isPinned(pin, held.snapshot) || this.#takeOverwritten(pin, held))
         await this.#bringTo(pin, held, order);
->>>>>>> 937e3c3b386db93fdd3115906ef7b8f13bfc95e9
     }
     if (pins.find(sdkKey) === undefined) return;
     // A relay that did not know of the pin may have stored a newer version, and others may have only that.

@@ -28,6 +28,10 @@ const NEXT_STEPS: Readonly<Record<ProblemKind, NextStep>> = {
     step: "Find the failing feeds in the table below: the last error of each says why. If they are all of one SDK key, check that key in Statsig's console.",
     doc: "operations.md, Upstream",
   },
+  endpoint_failing: {
+    step: "Nothing is urgent while another endpoint works. Check that this one runs and that this machine reaches it; the relay returns to it by itself within about a minute. If it is gone for good, take it out of STATSIG_ENDPOINT.",
+    doc: "operations.md, Upstream",
+  },
   keys_unauthorized: {
     step: "Check in Statsig's console whether the SDK key was revoked. If it was, move the servers that use it to another key; if it was not, ask Statsig.",
     doc: "monitoring.md, StatsigRelaySdkKeyRevoked",

@@ -89,6 +89,8 @@ export type ProblemKind =
   | "stale_feeds"
   | "upstream_failing"
   | "feeds_failing"
+  /** One of several upstream endpoints. */
+  | "endpoint_failing"
   | "keys_unauthorized"
   /** Polls wait for a request slot: `-u` is too small, or upstream is too slow for the interval. */
   | "polls_delayed"

@@ -147,6 +147,17 @@ function formatEndpoint(member: EndpointMember, inUse: EndpointMember): Endpoint
   };
 }
 
+/** If upstream as a whole fails, that is a problem of its own. */
+export function* endpointProblems({ state, endpoints }: UpstreamStatus): Iterable<FoundProblem> {
+  if (state === "failing") return;
+  for (const each of endpoints) {
+    if (each.state !== "failing" || endpoints.length === 1) continue;
+    const text = `The upstream endpoint ${each.url} fails; others are asked instead`;
+    const detail = each.last_error?.detail ?? null;
+    yield { kind: "endpoint_failing", severity: "warning", text, since: each.failing_since, detail };
+  }
+}
+
 export function countByState(feeds: readonly FeedHealth[]): Record<FeedState, number> {
   const counts = { fresh: 0, failing: 0, stale: 0, never_polled: 0 };
   for (const { state } of feeds) counts[state]++;

@@ -49,7 +49,10 @@ export class OperatorStub {
 
   #answer({ path, token, body }: Called): { readonly status: number; readonly json: object } {
     if (token !== this.#token)
-      return error(401, "Send the token of SFP_MANAGEMENT_TOKEN as Authorization: Bearer");
+      return error(
+        401,
+        "The token is missing or wrong: send that of SFP_MANAGEMENT_TOKEN as Authorization: Bearer",
+      );
     const isDryRun = body?.["dry_run"] === true;
     const { refusal } = this;
     if (refusal !== undefined && path !== "/v1/versions") {

@@ -26,6 +26,11 @@ alone shows, values.schema.json rejects.
 {{- if not (or (hasPrefix "-" $first) (has $first (list "grpc-and-http" "grpc" "http" "offline" "demo"))) }}
 {{- fail (printf "sfp.args begins with %q: expected a MODE, which is grpc-and-http, grpc or http" $first) }}
 {{- end }}
+{{- $second := "" }}
+{{- if gt (len .) 1 }}{{ $second = toString (index . 1) }}{{ end }}
+{{- if and (has $first (list "grpc-and-http" "grpc" "http")) $second (not (hasPrefix "-" $second)) (not (has $second (list "disabled" "local" "redis"))) }}
+{{- fail (printf "sfp.args has %q after the MODE: expected a CACHE, which is disabled, local or redis" $second) }}
+{{- end }}
 {{- end }}
 {{- end }}
 
