@@ -48,7 +48,10 @@ class Deployment implements Disposable {
 
   static async of(upstream: Upstream, env: Readonly<Record<string, string>> = {}): Promise<Deployment> {
     const ports: Record<string, string> = {};
-    for (const name of ["HTTP", "GRPC", "MANAGEMENT"]) ports[`SFP_${name}_PORT`] = String(await freePort());
+    const chosen = new Set<number>();
+    while (chosen.size < 3) chosen.add(await freePort());
+    for (const [at, port] of [...chosen].entries())
+      ports[`SFP_${["HTTP", "GRPC", "MANAGEMENT"][at]}_PORT`] = String(port);
     return new Deployment({
       STATSIG_ENDPOINT: upstream.url,
       SFP_POLLING_INTERVAL_IN_S: "1",

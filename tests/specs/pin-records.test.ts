@@ -31,10 +31,14 @@ describe("what is stored of pins", () => {
     expect(parsePins(formatPins(document))).toEqual(document);
   });
 
-  test.each(["", "null", "[]", "{}", '{"version":2,"keys":{}}', '{"version":1,"keys":[]}'])(
+  test.each(["", "null", "[]", "{}", '{"version":0,"keys":{}}', '{"version":1,"keys":[]}'])(
     "is ignored if it is something else: %p",
     (text) => expect(parsePins(text)).toBeUndefined(),
   );
+
+  test("is an error if a later version of the relay has stored it, so that it is not replaced", () => {
+    expect(() => parsePins('{"version":2,"keys":{}}')).toThrow("a later version of the relay");
+  });
 
   test("lacks the entries that are not valid", () => {
     const [first, ...broken] = [
