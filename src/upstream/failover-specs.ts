@@ -57,10 +57,8 @@ export class FailoverSpecs implements SpecSource {
     const { endpoints, clock } = this.#options;
     if (!endpoints.areSeveral)
       return this.#ask(this.#sourceOf(endpoints.inUse), feed, held, signal, progressed);
+    for (const member of endpoints.takeTries()) void this.#try(this.#sourceOf(member), feed, held, signal);
     const isFirst = held.lcut === 0;
-    // The response to a first request is a whole body, and would be thrown away.
-    const tries = isFirst ? [] : endpoints.takeTries();
-    for (const member of tries) void this.#try(this.#sourceOf(member), feed, held, signal);
     const answers = await askInTurn(this.#order(feed), {
       ask: (specs, ended, sign) =>
         this.#ask(specs, feed, held, ended, () => {
