@@ -189,7 +189,7 @@ describeWith("redis-server", "redis-cli")("A link that stops", () => {
       redis.link.resume();
       await use.untilEmitted("redis_up");
       await eventually(async () => expect(await use.connection.bulk.send("SET", [KEY, "small"])).toBe("OK"));
-      expect(use.kinds("redis_down", "redis_up")).toEqual(["redis_down", "redis_up"]);
+      expect(use.outages).toEqual(["redis_down", "redis_up"]);
     },
     30_000,
   );

@@ -112,7 +112,7 @@ const DAMAGES: readonly (readonly [what: string, reason: string, damage: Damage]
   ["missing", "no such file or directory", (files) => rmSync(files.certPath)],
   [
     "a symlink that leads to itself",
-    "ELOOP",
+    "symbolic links that lead to each other",
     (files) => {
       rmSync(files.certPath);
       symlinkSync(files.certPath, files.certPath);
