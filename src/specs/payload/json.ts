@@ -27,38 +27,38 @@ export function readJsonFacts(bytes: Uint8Array): PayloadFacts {
 
 /** Returns undefined if the text is not a JSON object. Of duplicate members the last one counts, as with JSON.parse. */
 function readMembers(text: Uint8Array): ReadonlyMap<string, unknown> | undefined {
-  const ranges = findMembers(text);
-  if (ranges === undefined) return undefined;
   const members = new Map<string, unknown>();
-  for (const { name, value } of ranges) {
+  const isObject = forEachMember(text, ({ name, value }) => {
     const read = parse(text, ...name);
     if (typeof read === "string" && WANTED.has(read)) members.set(read, parse(text, ...value));
-  }
-  return members;
+  });
+  return isObject ? members : undefined;
 }
 
 /** Where a member of an object is. The name includes its quotes. */
-interface MemberRange {
+export interface MemberRange {
   readonly name: ByteRange;
   readonly value: ByteRange;
 }
 
-/** Returns the members of an object, in their order and with duplicates. Returns undefined if the text is not one JSON object. */
-export function findMembers(text: Uint8Array): readonly MemberRange[] | undefined {
-  const members: MemberRange[] = [];
+/**
+ * Calls `visit` with the members of an object, in their order and with duplicates. Returns whether the text is exactly one JSON
+ * object. Keeps none of them: a text can have millions.
+ */
+export function forEachMember(text: Uint8Array, visit: (member: MemberRange) => void): boolean {
   let at = skipSpace(text, 0);
-  if (text[at] !== OPEN_OBJECT) return undefined;
+  if (text[at] !== OPEN_OBJECT) return false;
   at = skipSpace(text, at + 1);
-  if (text[at] === CLOSE_OBJECT) return isAtEnd(text, at + 1) ? members : undefined;
+  if (text[at] === CLOSE_OBJECT) return isAtEnd(text, at + 1);
   for (;;) {
     const nameAt = at;
     const valueAt = startOfMemberValue(text, nameAt);
     const valueEnd = valueAt === MALFORMED ? MALFORMED : endOfValue(text, valueAt);
-    if (valueEnd === MALFORMED) return undefined;
-    members.push({ name: [nameAt, endOfString(text, nameAt)], value: [valueAt, valueEnd] });
+    if (valueEnd === MALFORMED) return false;
+    visit({ name: [nameAt, endOfString(text, nameAt)], value: [valueAt, valueEnd] });
     at = skipSpace(text, valueEnd);
-    if (text[at] === CLOSE_OBJECT) return isAtEnd(text, at + 1) ? members : undefined;
-    if (text[at] !== COMMA) return undefined;
+    if (text[at] === CLOSE_OBJECT) return isAtEnd(text, at + 1);
+    if (text[at] !== COMMA) return false;
     at = skipSpace(text, at + 1);
   }
 }

@@ -1,7 +1,7 @@
 import { BinaryReader, BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 import type { SpecFormat } from "../feed.ts";
 import { type ByteRange, type Envelope, readEnvelopes } from "./envelopes.ts";
-import { findMembers } from "./json.ts";
+import { forEachMember } from "./json.ts";
 import { PayloadRefused } from "./payload.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;
@@ -20,14 +20,14 @@ export function restamp(decoded: Uint8Array, format: SpecFormat, lcut: number): 
 
 /** Replaces every member `time` of the object, since parsers differ in which of several counts. */
 function restampJson(text: Uint8Array, lcut: number): readonly Part[] {
-  const members = findMembers(text);
-  if (members === undefined) throw new PayloadRefused("malformed", "the body is not a JSON object");
-  const times = members.filter(({ name }) => isTime(text.subarray(...name)));
-  if (times.length === 0) return insertTime(text, members.length === 0, lcut);
-  return replaceAll(
-    text,
-    times.map(({ value }) => ({ range: value, by: Buffer.from(String(lcut)) })),
-  );
+  const times: Replacement[] = [];
+  let isEmpty = true;
+  const isObject = forEachMember(text, ({ name, value }) => {
+    isEmpty = false;
+    if (isTime(text.subarray(...name))) times.push({ range: value, by: Buffer.from(String(lcut)) });
+  });
+  if (!isObject) throw new PayloadRefused("malformed", "the body is not a JSON object");
+  return times.length === 0 ? insertTime(text, isEmpty, lcut) : replaceAll(text, times);
 }
 
 /** The longest way to write `"time"`, with all characters escaped. */

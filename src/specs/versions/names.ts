@@ -7,8 +7,9 @@ import {
   CLOSE_ARRAY,
   COMMA,
   endOfValue,
-  findMembers,
+  forEachMember,
   MALFORMED,
+  type MemberRange,
   OPEN_ARRAY,
   OPEN_OBJECT,
   skipSpace,
@@ -119,7 +120,11 @@ function nameOf(text: Uint8Array): string | undefined {
 
 const QUOTE = 0x22;
 
-const membersOf = (text: Uint8Array) => findMembers(text) ?? refuse();
+function membersOf(text: Uint8Array): readonly MemberRange[] {
+  const members: MemberRange[] = [];
+  if (!forEachMember(text, (member) => void members.push(member))) refuse();
+  return members;
+}
 
 /** Yields the elements of an array. */
 function* elementsOf(text: Uint8Array): Generator<ByteRange, void, undefined> {
