@@ -1,11 +1,12 @@
 import type { JsonObject, SampleProject, Spec } from "./model.ts";
 
-/** Returns one line for each gate and dynamic config that differs: its name, the old value and the new one. */
+/** Returns one line for each gate and dynamic config whose value differs: its name, the old value and the new one. */
 export function describeChanges(before: SampleProject, after: SampleProject): readonly string[] {
   return [
-    ...changed(before.gates, after.gates).map(
-      ([old, next]) => `gate ${next.name}: ${describeRollout(old)} → ${describeRollout(next)}`,
-    ),
+    ...changed(before.gates, after.gates).flatMap(([old, next]) => {
+      const [was, is] = [describeRollout(old), describeRollout(next)];
+      return was === is ? [] : `gate ${next.name}: ${was} → ${is}`;
+    }),
     ...changed(before.configs, after.configs).map(
       ([old, next]) => `config ${next.name}: ${describeFields(everyonesValue(old), everyonesValue(next))}`,
     ),

@@ -8,7 +8,7 @@ const order = { sdkKey: feed.sdkKey, by: "127.0.0.1", reason: "" };
 const RELAYS = 2;
 const VERSIONS = [1_000, 2_000, 3_000] as const;
 
-/** Two orders, of which the second begins before the first one is done; `after` shifts them against each other. */
+/** Two orders. The second one begins before the first is done; `after` shifts them against each other. */
 const orders = fc.array(
   fc.record({
     relay: fc.nat(RELAYS - 1),
