@@ -77,6 +77,18 @@ describe("the history of versions", () => {
     expect(freedBytes()).toBe(size);
   });
 
+  test("keeps the version that was just replaced, however long it had been served", () => {
+    const size = snapshotOf(a, 1).bytes.length;
+    const { publish, lcuts } = start({ maxBytes: 2 * size });
+    publish(snapshotOf(a, 1));
+    for (const lcut of [2, 3, 4]) publish(snapshotOf(b, lcut));
+    publish(snapshotOf(a, 5));
+    expect([lcuts(a), lcuts(b)]).toEqual([
+      [1, 5],
+      [3, 4],
+    ]);
+  });
+
   test("ends with its feed", () => {
     const { store, publish, lcuts, kept } = start();
     for (const lcut of [1, 2]) publish(snapshotOf(a, lcut));

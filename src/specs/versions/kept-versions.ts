@@ -38,11 +38,13 @@ interface KeptFeed {
 /**
  * Keeps the last versions of each held feed, in memory and compressed: the served one, those before it, and the newest one from
  * upstream while the key is pinned. The body of the served version is that of its snapshot. Beyond the limit of bytes, the version
- * that came first is dropped, of whichever feed.
+ * that was replaced first is dropped, of whichever feed.
  */
 export class KeptVersions {
   readonly #options: KeptVersionsOptions;
   readonly #feeds = new Map<string, KeptFeed>();
+  /** The versions that are not served, in the order in which they were replaced or held back. */
+  readonly #unserved = new Map<KeptVersion, KeptFeed>();
   #totalBytes = 0;
 
   constructor(options: KeptVersionsOptions) {
@@ -101,6 +103,7 @@ export class KeptVersions {
     this.#feeds.set(id, kept);
     const known = kept.versions.find((each) => isSame(each, version));
     const others = kept.versions.filter((each) => each !== known);
+    if (known !== undefined) this.#unserved.delete(known);
     const servedLcut = version.servedLcut ?? known?.servedLcut;
     const at = others.findLastIndex(({ lcut }) => lcut <= version.lcut) + 1;
     kept.versions = others.toSpliced(at, 0, { ...version, servedLcut });
@@ -131,6 +134,11 @@ export class KeptVersions {
       of.reduce((bytes, each) => bytes + (each === served ? 0 : each.body.length), 0);
     const dropped = kept.versions.filter((each) => !versions.includes(each));
     kept.versions = versions;
+    for (const each of dropped) this.#unserved.delete(each);
+    for (const each of versions) {
+      if (each === served) this.#unserved.delete(each);
+      else if (!this.#unserved.has(each)) this.#unserved.set(each, kept);
+    }
     this.#totalBytes -= kept.bytes;
     kept.bytes = sum(versions);
     this.#totalBytes += kept.bytes;
@@ -139,27 +147,22 @@ export class KeptVersions {
 
   /** Returns false if nothing can be dropped. */
   #dropOldest(): boolean {
-    let oldest: { readonly kept: KeptFeed; readonly version: KeptVersion } | undefined;
-    for (const kept of this.#feeds.values()) {
-      const isSpared = this.#spare(kept);
-      for (const version of kept.versions) {
-        const isOlder = version.receivedAt < (oldest?.version.receivedAt ?? Number.POSITIVE_INFINITY);
-        if (isOlder && !isSpared(version)) oldest = { kept, version };
-      }
+    for (const [version, kept] of this.#unserved) {
+      if (this.#spare(kept)(version)) continue;
+      this.#replace(
+        kept,
+        kept.versions.filter((each) => each !== version),
+      );
+      return true;
     }
-    if (oldest === undefined) return false;
-    const { kept, version } = oldest;
-    this.#replace(
-      kept,
-      kept.versions.filter((each) => each !== version),
-    );
-    return true;
+    return false;
   }
 
   #forget(feed: Feed): void {
     const kept = this.#feeds.get(feedId(feed));
     if (kept === undefined) return;
     this.#feeds.delete(feedId(feed));
+    for (const each of kept.versions) this.#unserved.delete(each);
     this.#totalBytes -= kept.bytes;
     this.#options.freed(kept.bytes);
   }
