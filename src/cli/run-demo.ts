@@ -1,7 +1,7 @@
 import { withConfigFile } from "../config/file.ts";
 import { BLOB_STORAGE_VARIABLES } from "../config/groups/blob-storage.ts";
 import { CACHE } from "../config/groups/cache.ts";
-import { LISTENERS } from "../config/groups/listeners.ts";
+import { LISTENERS, MANAGEMENT_TOKEN } from "../config/groups/listeners.ts";
 import { LOGGING } from "../config/groups/logging.ts";
 import { SPECS } from "../config/groups/specs.ts";
 import type { OptionSpec } from "../config/option.ts";
@@ -11,9 +11,10 @@ import type { Environment, GivenConfig } from "../config/settings.ts";
 import { STATSIG_VARIABLES } from "../config/variables.ts";
 import { type Announce, type DemoParts, runDemo } from "../demo/demo.ts";
 
-const FROM_ENVIRONMENT: ReadonlySet<string> = new Set(
-  [...Object.values(LISTENERS), ...Object.values(LOGGING)].flatMap(environmentNames),
-);
+const FROM_ENVIRONMENT: ReadonlySet<string> = new Set([
+  ...[...Object.values(LISTENERS), ...Object.values(LOGGING)].flatMap(environmentNames),
+  MANAGEMENT_TOKEN,
+]);
 
 interface DemoPorts {
   readonly env: Environment;
@@ -57,7 +58,7 @@ const NOT_OF_DEMO: ReadonlySet<string> = new Set([
   ...PROXY_NAMES,
 ]);
 
-/** Returns the environment without what is meant for a real relay, such as its folders, keys and upstream. Ports and log settings stay. */
+/** Returns the environment without what is meant for a real relay, such as its folders, keys and upstream. Ports, log settings and the token of the operator API stay. */
 function toDemoEnvironment(env: Environment): Environment {
   const isKept = (name: string) => !/^SFP_/i.test(name) || FROM_ENVIRONMENT.has(name);
   return Object.fromEntries(Object.entries(env).filter(([name]) => isKept(name) && !NOT_OF_DEMO.has(name)));

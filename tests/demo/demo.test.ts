@@ -150,6 +150,19 @@ test("the status page comes first", async () => {
   expect((await fetch(`http://127.0.0.1:${port}/status.json`)).status).toBe(200);
 }, 60_000);
 
+test("the operator API can be tried with its token", async () => {
+  const port = String(await freePort());
+  await using demo = new Demo([], { SFP_MANAGEMENT_PORT: port, SFP_MANAGEMENT_TOKEN: "a-token-of-the-demo" });
+  await demo.httpUrl();
+  const statusWith = async (token: string) => {
+    const headers = { authorization: `Bearer ${token}` };
+    return (await fetch(`http://127.0.0.1:${port}/v1/versions?key=${SDK_KEY}`, { headers })).status;
+  };
+  expect([await statusWith("a-token-of-the-demo"), await statusWith("another-one-that-is-wrong")]).toEqual([
+    200, 401,
+  ]);
+});
+
 test("a second Ctrl-C still removes the temporary folder", async () => {
   await using demo = new Demo();
   const url = await demo.httpUrl();
