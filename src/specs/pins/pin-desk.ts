@@ -4,7 +4,6 @@ import { withTimeout } from "../../platform/abort.ts";
 import type { Clock } from "../../platform/clock.ts";
 import type { Feed } from "../feed.ts";
 import type { VersionComparer } from "../payload/preparer.ts";
-import { upstreamId } from "../snapshot.ts";
 import type { HeldFeed, SpecStore } from "../store.ts";
 import type { VersionDiff } from "../versions/diff.ts";
 import type { KeptVersion, KeptVersions } from "../versions/kept-versions.ts";
@@ -159,10 +158,10 @@ export class PinDesk {
     { pin, isStored }: Pick<ListedPin, "pin" | "isStored">,
     heldFeeds: readonly HeldFeed[],
   ): ListedPin {
-    const { kept } = this.#options;
+    const { kept, pins } = this.#options;
     const lcuts = Object.values(pin.feeds).map(({ lcut }) => lcut);
     const isMissing = ({ snapshot }: HeldFeed) =>
-      !isPinned(pin, snapshot) || (pin.to !== undefined && upstreamId(snapshot).lcut !== pin.to);
+      !isPinned(pin, snapshot) || (pin.to !== undefined && pins.upstreamIdOf(snapshot).lcut !== pin.to);
     return {
       ...{ key, pin, isStored, lcut: pin.to ?? lcuts.toSorted((a, b) => a - b).at(-1) },
       heldBack: Math.max(0, ...heldFeeds.map(({ feed }) => kept.heldBack(feed).length)),
@@ -214,14 +213,14 @@ export class PinDesk {
   #check(planned: FeedChange): FeedChange {
     const now = this.#options.store.peek(planned.feed)?.snapshot;
     if (planned.result !== "changed" || now === undefined) return planned;
-    const isThere = upstreamId(now).lcut === planned.to;
+    const isThere = this.#options.pins.upstreamIdOf(now).lcut === planned.to;
     return { ...planned, servedLcut: now.lcut, result: isThere ? "changed" : "failed" };
   }
 
   #plan(held: HeldFeed, target: number): FeedChange {
-    const { enforcer } = this.#options;
+    const { enforcer, pins } = this.#options;
     const { feed, snapshot } = held;
-    const from = upstreamId(snapshot).lcut;
+    const from = pins.upstreamIdOf(snapshot).lcut;
     const unchanged = { feed, from, to: from, servedLcut: snapshot.lcut };
     if (from === target) return { ...unchanged, result: "unchanged" };
     const version = enforcer.findVersion(feed, { lcut: target });
@@ -232,12 +231,12 @@ export class PinDesk {
 
   /** Pins a key to what is served. */
   async hold({ sdkKey, by, reason }: Order, isDryRun = false): Promise<PinOutcome | OrderRefusal> {
-    const { enforcer, clock } = this.#options;
+    const { enforcer, pins, clock } = this.#options;
     const refusal = this.#refuseConfigured(sdkKey);
     if (refusal !== undefined) return refusal;
     const heldFeeds = enforcer.heldFeeds(sdkKey);
     const feeds = heldFeeds.map(({ feed, snapshot }): FeedChange => {
-      const { lcut } = upstreamId(snapshot);
+      const { lcut } = pins.upstreamIdOf(snapshot);
       return { feed, from: lcut, to: lcut, servedLcut: snapshot.lcut, result: "unchanged" };
     });
     if (feeds.length === 0) return this.#unknownVersion(sdkKey, "this relay holds no version of this key");
@@ -260,7 +259,9 @@ export class PinDesk {
         feeds: heldFeeds.map((held) => this.#planRelease(held)),
         isStored: this.isStored,
       };
-    const before = heldFeeds.map(({ feed, snapshot }) => ({ feed, snapshot }));
+    const before = heldFeeds.map(({ feed, snapshot }) => {
+      return { feed, snapshot, from: pins.upstreamIdOf(snapshot).lcut };
+    });
     const isStored = await records.change(
       sdkKey,
       (entry) => entry && { ...entry, pin: null, changedAt: nextChange(entry, clock.now()) },
@@ -268,11 +269,10 @@ export class PinDesk {
     await enforcer.apply(sdkKey);
     const asked = Promise.allSettled(before.map(({ feed }) => ask(feed)));
     await withTimeout(asked, RELEASE_MS, clock);
-    const feeds = before.map(({ feed, snapshot }): FeedChange => {
+    const feeds = before.map(({ feed, snapshot, from }): FeedChange => {
       const now = this.#options.store.peek(feed)?.snapshot ?? snapshot;
-      const [from, to] = [upstreamId(snapshot).lcut, upstreamId(now).lcut];
       return {
-        ...{ feed, from, to, servedLcut: now.lcut },
+        ...{ feed, from, to: pins.upstreamIdOf(now).lcut, servedLcut: now.lcut },
         result: now.lcut === snapshot.lcut ? "unchanged" : "changed",
       };
     });
@@ -280,9 +280,9 @@ export class PinDesk {
   }
 
   #planRelease(held: HeldFeed): FeedChange {
-    const { kept, enforcer } = this.#options;
+    const { kept, enforcer, pins } = this.#options;
     const { feed, snapshot } = held;
-    const from = upstreamId(snapshot).lcut;
+    const from = pins.upstreamIdOf(snapshot).lcut;
     const newest = kept.heldBack(feed).at(-1);
     if (newest === undefined) return { feed, from, to: from, servedLcut: snapshot.lcut, result: "unchanged" };
     const servedLcut = enforcer.nextLcut(held, newest.lcut);
@@ -296,12 +296,12 @@ export class PinDesk {
     heldFeeds: readonly HeldFeed[],
     changes: readonly FeedChange[],
   ): Promise<boolean> {
-    const { enforcer, records } = this.#options;
+    const { enforcer, records, pins } = this.#options;
     const versions = heldFeeds.map(({ feed, snapshot }, at): [string, PinnedVersion] => {
       const change = changes[at];
       const wanted =
         change?.result === "changed" ? enforcer.findVersion(feed, { lcut: change.to }) : undefined;
-      const { lcut, checksum } = wanted ?? upstreamId(snapshot);
+      const { lcut, checksum } = wanted ?? pins.upstreamIdOf(snapshot);
       return [toForm(feed), { lcut, checksum, servedLcut: change?.servedLcut ?? snapshot.lcut }];
     });
     const feeds = Object.fromEntries(versions);

@@ -69,6 +69,14 @@ export class Pins {
     return { lcut: version.lcut, checksum: version.checksum };
   }
 
+  /**
+   * Returns what upstream calls a held version. That it was published again may be known only since it is held: another relay had
+   * done so, and recorded it later.
+   */
+  upstreamIdOf(held: Snapshot): VersionId {
+    return this.originalOf(held.feed, held) ?? upstreamId(held);
+  }
+
   /** As {@link VersionGate.newest}. */
   newest(held: Snapshot): NewestVersion {
     const { feed } = held;
@@ -76,8 +84,7 @@ export class Pins {
     const heldBack = isPinnedKey ? this.#options.kept.heldBack(feed) : [];
     const newest = heldBack.findLast((version) => !isFromFile(version));
     if (newest === undefined && isFromFile(held)) return held;
-    // A relay may learn only later that another one had published the version again.
-    const { lcut, checksum } = newest ?? this.originalOf(feed, held) ?? upstreamId(held);
+    const { lcut, checksum } = newest ?? this.upstreamIdOf(held);
     return { lcut, checksum };
   }
 }
