@@ -18,7 +18,7 @@ const WRITE_BYTES = 64 * 1024;
 export function listenTcp<Data>({ handlers, ...address }: TcpListenOptions<Data | undefined>): TcpListener {
   const listener = Deno.listen(address);
   const sockets = new Set<DenoTcpSocket<Data | undefined>>();
-  acceptAll(listener, (connection) => {
+  void acceptAll(listener, (connection) => {
     const socket = new DenoTcpSocket<Data | undefined>(connection, handlers, undefined);
     sockets.add(socket);
     void socket.run().then(() => sockets.delete(socket));
