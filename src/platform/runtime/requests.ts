@@ -10,7 +10,7 @@ export interface SendOptions {
   readonly decompress?: false;
   /** Whether the connection may be used again; by default it may. */
   readonly keepalive?: boolean;
-  /** The default is HTTP/1.1. Only if `FETCHES_HTTP2` is true. */
+  /** The default is HTTP/1.1. Rejects with the code HTTP2Unsupported if that is impossible. */
   readonly protocol?: "http2";
   readonly tls?: { readonly rejectUnauthorized: false };
 }

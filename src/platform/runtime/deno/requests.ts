@@ -3,7 +3,7 @@ import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
 import { findProxy } from "../../process/proxies.ts";
 import type { SendOptions } from "../requests.ts";
 
-/** Whether requests can be sent by HTTP/2 over TLS. */
+/** Whether requests can be sent by HTTP/2 over TLS. Others use `node:http2` without a proxy. */
 export const FETCHES_HTTP2 = false;
 
 /**
@@ -12,6 +12,8 @@ export const FETCHES_HTTP2 = false;
  */
 export async function sendRequest(url: string, options: SendOptions): Promise<Response> {
   options.signal.throwIfAborted();
+  if (options.protocol === "http2")
+    throw Object.assign(new Error("only HTTP/1.1 is supported"), { code: "HTTP2Unsupported" });
   for (;;) {
     const exchange = new Exchange(url, options);
     try {
@@ -65,6 +67,7 @@ class Exchange {
         ...(!keepalive && { connection: "close" }),
       },
       ...tls,
+      ...(isTls && { ALPNProtocols: ["http/1.1"] }),
     });
     this.response = this.#receive(signal, method === "HEAD");
     this.#request.end(bytes);
