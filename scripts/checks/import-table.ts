@@ -97,4 +97,11 @@ export const packageFences: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** Files that may read the environment. */
-export const environmentReaders = ["main.ts"];
+export const environmentReaders = [
+  "main.ts",
+  // The variables of proxies, at each request, as Bun's `fetch` does.
+  "platform/runtime/deno/requests.ts",
+];
+
+/** The only folder that may use what one runtime alone has. */
+export const runtimeFolders = { Bun: "platform/runtime/bun/", Deno: "platform/runtime/deno/" } as const;

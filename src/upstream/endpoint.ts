@@ -1,4 +1,5 @@
-import { PlaintextHttp2Client } from "./http2-client.ts";
+import { FETCHES_HTTP2, sendRequest } from "#runtime/requests.ts";
+import { PriorKnowledgeClient } from "./http2-client.ts";
 import { DEFAULT_LIMITS, type TimeLimits } from "./time-limit.ts";
 
 export interface UpstreamRequest {
@@ -44,7 +45,7 @@ export class UpstreamEndpoint {
   readonly proxied: boolean;
   readonly #reusesConnections: boolean;
   readonly #carries: () => Readonly<Record<string, string>> | undefined;
-  readonly #plaintextHttp2: PlaintextHttp2Client;
+  readonly #http2Client: PriorKnowledgeClient;
   #http2 = false;
   /** Whether the last request got a response by the current protocol. */
   #lastSucceeded = false;
@@ -57,7 +58,7 @@ export class UpstreamEndpoint {
     this.#reusesConnections = options.reusesConnections ?? true;
     this.#carries = options.carries ?? (() => undefined);
     const { origin } = new URL(this.baseUrl);
-    this.#plaintextHttp2 = new PlaintextHttp2Client({ origin, reusesConnections: this.#reusesConnections });
+    this.#http2Client = new PriorKnowledgeClient({ origin, reusesConnections: this.#reusesConnections });
   }
 
   /** The address to connect to; undefined if a proxy connects. */
@@ -100,11 +101,11 @@ export class UpstreamEndpoint {
     const headers = { ...this.#carries(), ...request.headers, ...this.#ownHeaders };
     const body = "body" in request ? request.body : undefined;
     const method = body === undefined ? (request.method ?? "GET") : "POST";
-    if (http2 && this.#isPlaintext) {
+    if (http2 && (this.#isPlaintext || !FETCHES_HTTP2)) {
       const { pathname, search } = new URL(url);
-      return this.#plaintextHttp2.send({ method, path: `${pathname}${search}`, headers, body }, signal);
+      return this.#http2Client.send({ method, path: `${pathname}${search}`, headers, body }, signal);
     }
-    return fetch(url, {
+    return sendRequest(url, {
       method,
       ...(body !== undefined && { body }),
       headers,
