@@ -11,6 +11,8 @@ import { eventually } from "../support/common/wait.ts";
 import { startEventRelay } from "../support/log-events/event-relay.ts";
 import { runRelay, startRelayProcess } from "../support/relay/relay-process.ts";
 import { startRelayWithTls, TlsSetup, tlsGrpcClient } from "../support/relay/relay-with-tls.ts";
+import { sumOf } from "../support/telemetry/statsd-lines.ts";
+import { UnixDatagramListener } from "../support/telemetry/unix-datagram-listener.ts";
 import { publishKey } from "../support/upstream/published-key.ts";
 import { startUpstream } from "../support/upstream/upstream.ts";
 
@@ -90,6 +92,21 @@ describe.skipIf(deno === undefined)("the relay on Deno", () => {
       await upstream.stop();
       await using relay = await startRelayProcess(local);
       expect(await ask(relay.httpUrl)).toBe(v2);
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  }, 20_000);
+
+  test("sends metrics to a Unix datagram socket, by calls of the C library", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "sfp-deno-"));
+    try {
+      using agent = new UnixDatagramListener(join(folder, "agent.sock"));
+      const env = { STATSD_SOCKET: agent.path, DATADOG_MAX_BATCH_TIME_MS: "600000" };
+      await using relay = await startRelayProcess({ mode: "http", args: ["--datadog-logging"], env });
+      expect((await rawGet(`${relay.httpUrl}/v1/health`)).status).toBe(200);
+      expect(await relay.stop()).toBe(0);
+      agent.read();
+      expect(sumOf(agent.datagrams, "HttpServerRequestSuccess.count")).toBe(1);
     } finally {
       rmSync(folder, { recursive: true, force: true });
     }
