@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
+import { toDenoCommand } from "../../../scripts/deno/deno-program.ts";
 import { Output } from "../common/output.ts";
 import { within } from "../common/wait.ts";
 
@@ -13,8 +14,8 @@ export interface FinishedRun {
 const mainFile = fileURLToPath(new URL("../../../src/main.ts", import.meta.url));
 
 /**
- * Starts the relay from its sources, or the executable named by SFP_TEST_BINARY, with the given variables and no others but PATH and
- * HOME. It has no management port, since that cannot pick a free one.
+ * Starts the relay from its sources, or the executable named by SFP_TEST_BINARY, or with the Deno named by SFP_TEST_DENO, with the
+ * given variables and no others but PATH and HOME. It has no management port, since that cannot pick a free one.
  */
 export function spawnRelay(
   args: readonly string[],
@@ -53,8 +54,9 @@ export async function runRelay(
   }
 }
 
-/** The command before all arguments. */
+/** The command before all arguments: an executable, the sources on Deno, or the sources on Bun. */
 export function relayCommand(): readonly string[] {
-  const binary = process.env["SFP_TEST_BINARY"];
-  return binary === undefined ? [process.execPath, mainFile] : [binary];
+  const { SFP_TEST_BINARY: binary, SFP_TEST_DENO: deno } = process.env;
+  if (binary !== undefined) return [binary];
+  return deno === undefined ? [process.execPath, mainFile] : toDenoCommand(deno);
 }
