@@ -6,7 +6,7 @@ import { root } from "../command.ts";
  * What `deno run` must allow the relay: its ports and requests, its files, its variables, facts of the machine such as the number of
  * CPUs, and calls to the C library. It starts no programs and loads no code from the network.
  */
-const PERMISSIONS = [
+export const PERMISSIONS: readonly string[] = [
   "--allow-net",
   "--allow-read",
   "--allow-write",
