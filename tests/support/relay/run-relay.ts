@@ -14,8 +14,8 @@ export interface FinishedRun {
 const mainFile = fileURLToPath(new URL("../../../src/main.ts", import.meta.url));
 
 /**
- * Starts the relay from its sources, or the executable named by SFP_TEST_BINARY, or with the Deno named by SFP_TEST_DENO, with the
- * given variables and no others but PATH and HOME. It has no management port, since that cannot pick a free one.
+ * Starts the relay from its sources, or the executable named by SFP_TEST_BINARY, or with the Deno named by SFP_TEST_DENO (the
+ * sources, or the bundle named by SFP_TEST_DENO_MAIN), with the given variables and no others but PATH and HOME. It has no management port, since that cannot pick a free one.
  */
 export function spawnRelay(
   args: readonly string[],
@@ -54,9 +54,9 @@ export async function runRelay(
   }
 }
 
-/** The command before all arguments: an executable, the sources on Deno, or the sources on Bun. */
+/** The command before all arguments: an executable, a bundle or the sources on Deno, or the sources on Bun. */
 export function relayCommand(): readonly string[] {
-  const { SFP_TEST_BINARY: binary, SFP_TEST_DENO: deno } = process.env;
+  const { SFP_TEST_BINARY: binary, SFP_TEST_DENO: deno, SFP_TEST_DENO_MAIN: bundle } = process.env;
   if (binary !== undefined) return [binary];
-  return deno === undefined ? [process.execPath, mainFile] : toDenoCommand(deno);
+  return deno === undefined ? [process.execPath, mainFile] : toDenoCommand(deno, bundle);
 }
