@@ -109,18 +109,25 @@ function toHeaders(raw: readonly string[]): Headers {
 
 /** Reads no faster than its consumer. Fails if the response breaks off. */
 function toBody(message: IncomingMessage, signal: AbortSignal): ReadableStream<Uint8Array> {
+  // A stream that is over throws if it gets more, and what was read before may still arrive.
+  let isOver = false;
+  const over = (act: () => void) => {
+    if (!isOver) act();
+    isOver = true;
+  };
   return new ReadableStream<Uint8Array>({
     start(controller) {
       message.pause();
       message.on("data", (chunk: Uint8Array) => {
+        if (isOver) return;
         controller.enqueue(chunk);
         if ((controller.desiredSize ?? 0) <= 0) message.pause();
       });
-      message.once("end", () => controller.close());
-      message.on("error", (error) => controller.error(signal.aborted ? signal.reason : error));
+      message.once("end", () => over(() => controller.close()));
+      message.on("error", (error) => over(() => controller.error(signal.aborted ? signal.reason : error)));
     },
     pull: () => void message.resume(),
-    cancel: () => void message.destroy(),
+    cancel: () => over(() => void message.destroy()),
   });
 }
 
