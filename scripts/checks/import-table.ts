@@ -22,12 +22,23 @@ export const folderRules: Readonly<Record<string, FolderRule>> = {
   server: { may: ["platform"] },
   streams: { may: [...domain, "platform", "server"] },
   grpc: { may: [...domain, "gen", "platform", "server", "streams"] },
-  http: { may: [...domain, "gen", "grpc", "platform", "server", "streams"] },
+  http: { may: [...domain, "gen", "grpc", "platform", "server", "streams"], mayTypes: ["profiling"] },
   serving: { may: [...domain, "grpc", "http", "platform", "server", "streams", "telemetry"] },
   control: { may: [...domain, "platform", "serving"], mayTypes: ["grpc", "http", "server", "streams"] },
   telemetry: {
     may: [...domain, "platform"],
-    mayTypes: ["bootstrap", "upstream", "redis", "sqlite", "spool", "http", "grpc", "server", "streams"],
+    mayTypes: [
+      "bootstrap",
+      "profiling",
+      "upstream",
+      "redis",
+      "sqlite",
+      "spool",
+      "http",
+      "grpc",
+      "server",
+      "streams",
+    ],
   },
   config: { may: ["access", "platform", "redis", "sqlite", "telemetry"], mayTypes: ["server"] },
   relay: {
@@ -39,6 +50,7 @@ export const folderRules: Readonly<Record<string, FolderRule>> = {
       "grpc",
       "http",
       "platform",
+      "profiling",
       "redis",
       "server",
       "serving",
@@ -50,6 +62,7 @@ export const folderRules: Readonly<Record<string, FolderRule>> = {
       "version",
     ],
   },
+  profiling: { may: ["access", "gen", "platform", "specs", "version"] },
   demo: { may: ["gen", "platform"] },
   doctor: {
     may: [
@@ -58,6 +71,7 @@ export const folderRules: Readonly<Record<string, FolderRule>> = {
       "config",
       "gen",
       "platform",
+      "profiling",
       "redis",
       "server",
       "telemetry",
@@ -83,7 +97,7 @@ export const packageFences: Readonly<Record<string, readonly string[]>> = {
   hono: ["http"],
   "@connectrpc/": ["grpc", "gen", "demo", "http", "doctor"],
   "@bufbuild/protobuf": [
-    ...["grpc", "gen", "demo", "http"],
+    ...["grpc", "gen", "demo", "http", "profiling"],
     // The payload Worker alone loads them.
     ...["specs/deltas/apply.ts", "specs/deltas/compute.ts", "specs/deltas/history.ts"],
   ],
@@ -91,6 +105,8 @@ export const packageFences: Readonly<Record<string, readonly string[]>> = {
   "@bufbuild/protobuf/wire": ["grpc", "gen", "demo", "http", "specs"],
   "@opentelemetry/": ["telemetry"],
   ioredis: ["redis"],
+  "google-auth-library": ["profiling/cloud"],
+  "statsig-node": ["profiling/gate"],
   citty: ["cli"],
   yaml: ["config/file.ts", "cli/print-config.ts"],
   "smol-toml": ["config/file.ts"],

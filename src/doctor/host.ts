@@ -5,7 +5,8 @@ import { join } from "node:path";
 import { sendRequest } from "#runtime/requests.ts";
 import { countServingThreads, type ServingThreadsSetting, toLocalHost } from "../config/groups/listeners.ts";
 import { availableCores } from "../platform/cores.ts";
-import { connectionsAllowed, descriptorLimit, reservedDescriptors } from "../server/limits.ts";
+import { descriptorLimit } from "../platform/libc.ts";
+import { connectionsAllowed, reservedDescriptors } from "../server/limits.ts";
 import { type Check, type CheckResult, failed, ok, warning } from "./check.ts";
 
 export interface PortToOpen {

@@ -5,7 +5,7 @@ import type { ErrnoSymbol } from "./runtime/native.ts";
 export function openLibc(platform: string) {
   const system = SYSTEMS[platform];
   if (system === undefined) throw new Error(`${platform} has no Unix datagram sockets`);
-  const { socketType, sendFlags, monotonicClock } = system;
+  const { socketType, sendFlags, monotonicClock, openFiles } = system;
   const library = openCLibrary(system.library, system.errno);
   return {
     ...library,
@@ -13,6 +13,7 @@ export function openLibc(platform: string) {
     send: (fd: number, bytes: Uint8Array) => library.send(fd, bytes, sendFlags),
     /** Fills a `timespec`. */
     monotonicTime: (timespec: BigInt64Array) => library.clockGetTime(monotonicClock, timespec),
+    openFilesLimit: (limits: BigUint64Array) => library.getrlimit(openFiles, limits),
     addressOf: (path: string) => socketAddress(path, system),
   };
 }
@@ -25,6 +26,8 @@ interface System {
   readonly errno: ErrnoSymbol;
   /** The number of CLOCK_MONOTONIC. */
   readonly monotonicClock: number;
+  /** The number of RLIMIT_NOFILE. */
+  readonly openFiles: number;
   /** SOCK_DGRAM, with SOCK_CLOEXEC if the system has it. */
   readonly socketType: number;
   /** MSG_DONTWAIT, with MSG_NOSIGNAL if the system has it. */
@@ -45,6 +48,7 @@ export const SYSTEMS: Readonly<Record<string, System>> = {
     library: "libc.so.6",
     errno: "__errno_location",
     monotonicClock: 1,
+    openFiles: 7,
     socketType: 2 | 0x80000,
     sendFlags: 0x40 | 0x4000,
     pathBytes: 108,
@@ -55,6 +59,7 @@ export const SYSTEMS: Readonly<Record<string, System>> = {
     library: "/usr/lib/libSystem.B.dylib",
     errno: "__error",
     monotonicClock: 6,
+    openFiles: 8,
     socketType: 2,
     sendFlags: 0x80,
     pathBytes: 104,
@@ -91,4 +96,19 @@ export function monotonicUsec(): bigint {
   if (loaded.monotonicTime(timespec) !== 0) throw new Error("the system has no monotonic clock");
   const [seconds = 0n, nanoseconds = 0n] = timespec;
   return seconds * 1_000_000n + nanoseconds / 1_000n;
+}
+
+/** RLIM_INFINITY of macOS. That of Linux is higher. */
+const UNLIMITED = 2n ** 63n - 1n;
+
+/** Returns how many files and sockets the process may have open; infinity if there is no limit, or the system does not say. */
+export function descriptorLimit(): number {
+  try {
+    loaded ??= openLibc(process.platform);
+  } catch {
+    return Number.POSITIVE_INFINITY;
+  }
+  const limits = new BigUint64Array(2);
+  const [soft = UNLIMITED] = loaded.openFilesLimit(limits) === 0 ? limits : [];
+  return soft >= UNLIMITED ? Number.POSITIVE_INFINITY : Number(soft);
 }

@@ -10,6 +10,8 @@ export interface CLibrary {
   setsockopt(fd: number, level: number, name: number, value: Uint8Array): number;
   /** Fills a `timespec`: seconds and nanoseconds, 8 bytes each on every supported system. */
   clockGetTime(clock: number, timespec: BigInt64Array): number;
+  /** Fills a `struct rlimit`: the soft limit and the hard limit, 8 bytes each on every supported system. */
+  getrlimit(resource: number, limits: BigUint64Array): number;
   unsetenv(name: string): number;
   /** Must be read right after the failed call. */
   errno(): number;

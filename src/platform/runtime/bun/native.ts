@@ -12,6 +12,7 @@ export function openCLibrary(path: string, errno: ErrnoSymbol): CLibrary {
     getsockopt: { args: ["i32", "i32", "i32", "ptr", "ptr"], returns: "i32" },
     setsockopt: { args: ["i32", "i32", "i32", "ptr", "u32"], returns: "i32" },
     clock_gettime: { args: ["i32", "ptr"], returns: "i32" },
+    getrlimit: { args: ["i32", "ptr"], returns: "i32" },
     unsetenv: { args: ["ptr"], returns: "i32" },
   });
   const { symbols: errors } = dlopen(path, { [errno]: { args: [], returns: "ptr" } });
@@ -24,6 +25,7 @@ export function openCLibrary(path: string, errno: ErrnoSymbol): CLibrary {
     getsockopt: symbols.getsockopt,
     setsockopt: (fd, level, name, value) => symbols.setsockopt(fd, level, name, value, value.length),
     clockGetTime: symbols.clock_gettime,
+    getrlimit: symbols.getrlimit,
     unsetenv: (name) => symbols.unsetenv(toCString(name)),
     errno: () => read.i32(errors[errno]?.() ?? 0, 0),
   };

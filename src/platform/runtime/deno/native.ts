@@ -11,6 +11,7 @@ export function openCLibrary(path: string, errno: ErrnoSymbol): CLibrary {
     getsockopt: { parameters: ["i32", "i32", "i32", "buffer", "buffer"], result: "i32" },
     setsockopt: { parameters: ["i32", "i32", "i32", "buffer", "u32"], result: "i32" },
     clock_gettime: { parameters: ["i32", "buffer"], result: "i32" },
+    getrlimit: { parameters: ["i32", "buffer"], result: "i32" },
     unsetenv: { parameters: ["buffer"], result: "i32" },
     [errno]: { parameters: [], result: "pointer" },
   });
@@ -24,6 +25,7 @@ export function openCLibrary(path: string, errno: ErrnoSymbol): CLibrary {
     getsockopt: (...values) => call("getsockopt", ...values),
     setsockopt: (fd, level, name, value) => call("setsockopt", fd, level, name, value, value.length),
     clockGetTime: (clock, timespec) => call("clock_gettime", clock, timespec),
+    getrlimit: (resource, limits) => call("getrlimit", resource, limits),
     unsetenv: (name) => call("unsetenv", toCString(name)),
     errno: () => new Deno.UnsafePointerView(symbols[errno]?.()).getInt32(),
   };

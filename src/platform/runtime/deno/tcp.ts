@@ -75,6 +75,21 @@ function stopper(listener: Deno.Listener): () => void {
   };
 }
 
+/** From this length on, bytes are copied to a buffer that is used again. */
+const MIN_SHARED_BYTES = 16 * 1024;
+
+/** Buffers of {@link WRITE_BYTES} that no connection uses now. */
+const idleBuffers: Uint8Array[] = [];
+const MAX_IDLE_BUFFERS = 64;
+
+/** Returns a buffer that begins with the first `length` bytes. */
+function copyToSend(bytes: Uint8Array, length: number): Uint8Array {
+  if (length < MIN_SHARED_BYTES) return bytes.slice(0, length);
+  const buffer = idleBuffers.pop() ?? new Uint8Array(WRITE_BYTES);
+  buffer.set(length === bytes.length ? bytes : bytes.subarray(0, length));
+  return buffer;
+}
+
 /** One connection. Bytes that are written are copied, since their owner may overwrite them before the system takes them. */
 class DenoTcpSocket<Data> implements TcpSocket<Data> {
   data: Data;
@@ -130,11 +145,11 @@ class DenoTcpSocket<Data> implements TcpSocket<Data> {
       this.#isFull = true;
       return 0;
     }
-    const copy = bytes.slice(0, WRITE_BYTES);
-    this.#unsent = copy.length;
-    this.#isFull = copy.length < bytes.length;
-    if (copy.length > 0) void this.#send(copy);
-    return copy.length;
+    const length = Math.min(bytes.length, WRITE_BYTES);
+    this.#unsent = length;
+    this.#isFull = length < bytes.length;
+    if (length > 0) void this.#send(copyToSend(bytes, length), length);
+    return length;
   }
 
   pause(): void {
@@ -178,14 +193,15 @@ class DenoTcpSocket<Data> implements TcpSocket<Data> {
     }
   }
 
-  async #send(bytes: Uint8Array): Promise<void> {
+  async #send(bytes: Uint8Array, length: number): Promise<void> {
     const late = this.#unreadTimeoutMs > 0 && setTimeout(() => this.terminate(), this.#unreadTimeoutMs);
     try {
-      for (let at = 0; at < bytes.length; ) at += await this.#connection.write(bytes.subarray(at));
+      for (let at = 0; at < length; ) at += await this.#connection.write(bytes.subarray(at, length));
     } catch {
       this.terminate();
     }
     if (late !== false) clearTimeout(late);
+    if (bytes.length === WRITE_BYTES && idleBuffers.length < MAX_IDLE_BUFFERS) idleBuffers.push(bytes);
     this.#unsent = 0;
     if (this.#isClosed) return;
     if (this.#isFull) {
