@@ -12,7 +12,12 @@ import type { Server, Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import type { SharedBudget } from "../platform/shared-budget.ts";
 import type { SharedCount } from "../platform/shared-count.ts";
-import { clientAddressOf, limitUnacknowledged, socketDescriptor } from "../platform/tcp-connection.ts";
+import {
+  clientAddressOf,
+  connectionUnder,
+  limitUnacknowledged,
+  socketDescriptor,
+} from "../platform/tcp-connection.ts";
 import { ConnectionLimit } from "./connection-limit.ts";
 import { WriteFlusher } from "./http2-flush.ts";
 import { limitSession } from "./http2-session.ts";
@@ -167,7 +172,10 @@ function limitHandshakes(
 ): void {
   const late = () => emit({ kind: "limit_reached", limit: "header-timeout-in-s" });
   server.on("connection", (socket) => connections.expectWithin(socket, headerTimeoutMs, late));
-  server.on("secureConnection", (socket: TLSSocket) => connections.arrived(socket));
+  server.on("secureConnection", (socket: TLSSocket) => {
+    connections.arrived(connectionUnder(socket));
+    connections.secured(connectionUnder(socket), socket);
+  });
 }
 
 /**

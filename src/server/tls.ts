@@ -1,6 +1,7 @@
 import type { SecureServerOptions } from "node:http2";
+import type { Socket } from "node:net";
 import type { Server, TLSSocket } from "node:tls";
-import { clientAddressOf } from "../platform/tcp-connection.ts";
+import { clientAddressOf, connectionUnder } from "../platform/tcp-connection.ts";
 import type { Certificates, TlsSettings } from "./certificates.ts";
 import type { EmitTlsEvent } from "./tls-events.ts";
 import { explainHandshake, findRefusal, type TlsRefusal } from "./tls-refusals.ts";
@@ -29,7 +30,7 @@ interface Origin {
   readonly port?: number;
 }
 
-function findOrigin(socket: TLSSocket): Origin {
+function findOrigin(socket: Socket): Origin {
   const { localPort: port } = socket;
   const client = clientAddressOf(socket);
   return { ...(client !== "" && { client }), ...(port !== undefined && { port }) };
@@ -65,12 +66,12 @@ export class ServerTls {
   secure(server: Server, protocols: string): void {
     this.#servers.add(server);
     server.once("close", () => this.#servers.delete(server));
-    const origins = new WeakMap<TLSSocket, Origin>();
-    server.on("connection", (socket: TLSSocket) => origins.set(socket, findOrigin(socket)));
+    const origins = new WeakMap<Socket, Origin>();
+    server.on("connection", (socket: Socket) => origins.set(socket, findOrigin(socket)));
     server.on("tlsClientError", (error: NodeJS.ErrnoException, socket: TLSSocket) => {
       const refusal = explainHandshake(error, this.#settings, protocols);
       // After some failures the socket has no address any more.
-      if (refusal !== undefined) this.#emitRefused(refusal, origins.get(socket));
+      if (refusal !== undefined) this.#emitRefused(refusal, origins.get(connectionUnder(socket)));
     });
     server.prependListener("secureConnection", (socket: TLSSocket) => {
       const refusal = this.#asksClients() ? findRefusal(socket, this.#settings) : undefined;
