@@ -28,13 +28,17 @@ export function findDeno(): string | undefined {
 
 /**
  * Returns the command that runs the relay, before all arguments of the relay: from its sources, or from the file `main` of a bundle.
- * It works on the checkout's deno.json or on that beside `main`.
+ * `flags` are further ones of Deno. It works on the checkout's deno.json or on that beside `main`.
  */
-export function toDenoCommand(deno: string, main = join(root, "src", "main.ts")): string[] {
+export function toDenoCommand(
+  deno: string,
+  main = join(root, "src", "main.ts"),
+  flags: readonly string[] = [],
+): string[] {
   return [
     // Otherwise Deno asks dl.deno.land for its newest version.
     ...["env", "DENO_NO_UPDATE_CHECK=1"],
     // Without --no-prompt it would ask on a terminal for a permission that it lacks. --no-lock: the packages are those of bun.lock.
-    ...[deno, "run", "--no-prompt", "--no-lock", ...PERMISSIONS, main],
+    ...[deno, "run", "--no-prompt", "--no-lock", ...PERMISSIONS, ...flags, main],
   ];
 }

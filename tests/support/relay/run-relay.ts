@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import { toDenoCommand } from "../../../scripts/deno/deno-program.ts";
 import { Output } from "../common/output.ts";
+import { findPreload } from "../common/preload.ts";
 import { within } from "../common/wait.ts";
 
 export interface FinishedRun {
@@ -23,7 +24,7 @@ export function spawnRelay(
   through: readonly string[] = [],
   argv0?: string,
 ): ChildProcess {
-  const [command = "", ...first] = [...through, ...relayCommand()];
+  const [command = "", ...first] = [...through, ...relayCommand(env)];
   return spawn(command, [...first, ...args], {
     ...(argv0 !== undefined && { argv0 }),
     env: {
@@ -54,9 +55,11 @@ export async function runRelay(
   }
 }
 
-/** The command before all arguments: an executable, a bundle or the sources on Deno, or the sources on Bun. */
-export function relayCommand(): readonly string[] {
+/** The command before all arguments: an executable, a bundle or the sources on Deno, or the sources on Bun. `env` may name a preload. */
+export function relayCommand(env: Readonly<Record<string, string>> = {}): readonly string[] {
   const { SFP_TEST_BINARY: binary, SFP_TEST_DENO: deno, SFP_TEST_DENO_MAIN: bundle } = process.env;
   if (binary !== undefined) return [binary];
-  return deno === undefined ? [process.execPath, mainFile] : toDenoCommand(deno, bundle);
+  if (deno === undefined) return [process.execPath, mainFile];
+  const preload = findPreload(env);
+  return toDenoCommand(deno, bundle, preload === undefined ? [] : ["--preload", preload]);
 }
