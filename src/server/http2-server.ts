@@ -10,6 +10,7 @@ import http2, {
 } from "node:http2";
 import type { Server, Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
+import { WRITES_WAIT_FOR_READS } from "#runtime/http2.ts";
 import type { SharedBudget } from "../platform/shared-budget.ts";
 import type { SharedCount } from "../platform/shared-count.ts";
 import {
@@ -131,7 +132,7 @@ export function createHttp2Server(options: Http2ServerOptions): LimitedServer {
   });
   deferRequests(server, options.acceptStream);
   neverIndexHeaders(server);
-  new WriteFlusher(sessions).watch(server);
+  if (WRITES_WAIT_FOR_READS) new WriteFlusher(sessions).watch(server);
   return { server, connections, sessions, requests };
 }
 

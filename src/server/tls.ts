@@ -3,6 +3,7 @@ import type { Socket } from "node:net";
 import type { Server, TLSSocket } from "node:tls";
 import { clientAddressOf, connectionUnder } from "../platform/tcp-connection.ts";
 import type { Certificates, TlsSettings } from "./certificates.ts";
+import { isFromAuthority } from "./issuers.ts";
 import type { EmitTlsEvent } from "./tls-events.ts";
 import { explainHandshake, findRefusal, type TlsRefusal } from "./tls-refusals.ts";
 
@@ -16,6 +17,9 @@ const CIPHERS = ["ECDSA", "RSA"]
     ["AES128-GCM-SHA256", "AES256-GCM-SHA384", "CHACHA20-POLY1305"].map((each) => `ECDHE-${kind}-${each}`),
   )
   .join(":");
+
+const EARLIER_AUTHORITY =
+  "the client resumes a TLS session, and its certificate is not from an authority in --x509-client-cert-path any more";
 
 interface ServerTlsParts {
   readonly settings: TlsSettings;
@@ -42,6 +46,8 @@ export class ServerTls {
   readonly #emit: EmitTlsEvent;
   readonly #servers = new Set<Server>();
   #certificates: Certificates;
+  /** Whether other authorities of clients were trusted before. */
+  #hasNewAuthorities = false;
 
   constructor({ settings, certificates, emit }: ServerTlsParts) {
     this.#settings = settings;
@@ -74,7 +80,7 @@ export class ServerTls {
       if (refusal !== undefined) this.#emitRefused(refusal, origins.get(connectionUnder(socket)));
     });
     server.prependListener("secureConnection", (socket: TLSSocket) => {
-      const refusal = this.#asksClients() ? findRefusal(socket, this.#settings) : undefined;
+      const refusal = this.#findRefusal(socket);
       if (refusal === undefined) return;
       this.#emitRefused(refusal, findOrigin(socket));
       socket.destroy();
@@ -83,8 +89,19 @@ export class ServerTls {
 
   /** Uses other certificates for new connections on all servers. They were checked when they were loaded, so this cannot fail. */
   replace(certificates: Certificates): void {
+    if (certificates.ca !== this.#certificates.ca) this.#hasNewAuthorities = true;
     this.#certificates = certificates;
     for (const server of this.#servers) server.setSecureContext(this.#context());
+  }
+
+  #findRefusal(socket: TLSSocket): TlsRefusal | undefined {
+    const { ca } = this.#certificates;
+    if (ca === undefined) return undefined;
+    const refusal = findRefusal(socket, this.#settings);
+    if (refusal !== undefined || !this.#hasNewAuthorities || !socket.isSessionReused()) return refusal;
+    // Bun makes new keys for sessions with a new certificate. Deno continues one that the earlier authorities have let in.
+    const isGiven = Boolean(socket.getPeerCertificate()?.raw);
+    return !isGiven || isFromAuthority(socket, ca) ? undefined : { reason: EARLIER_AUTHORITY };
   }
 
   #asksClients(): boolean {

@@ -33,9 +33,9 @@ export function listenTcp<Data>({ handlers, ...address }: TcpListenOptions<Data 
   };
 }
 
-/** Has no limit for bytes that are not acknowledged: Deno shows no descriptor. The deadlines of HTTP find such a client later. */
-export function tuneTcp(socket: TcpSocket<unknown>, times: TcpTimes): void {
-  if (socket instanceof DenoTcpSocket) socket.tune(times);
+/** Sets none of the times, for which Deno shows no descriptor: the deadlines of HTTP find a client that is gone, later. */
+export function tuneTcp(socket: TcpSocket<unknown>, _times: TcpTimes): void {
+  if (socket instanceof DenoTcpSocket) socket.tune();
 }
 
 /** Returns the bytes that were written and that the system has not taken. Deno does not show what it has not sent. */
@@ -97,7 +97,6 @@ class DenoTcpSocket<Data> implements TcpSocket<Data> {
   readonly remoteAddress: string;
   readonly #connection: Deno.TcpConn;
   readonly #handlers: TcpHandlers<Data>;
-  #unreadTimeoutMs = 0;
   #unsent = 0;
   #isFull = false;
   #isClosed = false;
@@ -118,8 +117,7 @@ class DenoTcpSocket<Data> implements TcpSocket<Data> {
     return this.#unsent;
   }
 
-  tune({ unreadTimeoutMs }: TcpTimes): void {
-    this.#unreadTimeoutMs = unreadTimeoutMs;
+  tune(): void {
     try {
       this.#connection.setNoDelay(true);
       this.#connection.setKeepAlive(true);
@@ -194,13 +192,11 @@ class DenoTcpSocket<Data> implements TcpSocket<Data> {
   }
 
   async #send(bytes: Uint8Array, length: number): Promise<void> {
-    const late = this.#unreadTimeoutMs > 0 && setTimeout(() => this.terminate(), this.#unreadTimeoutMs);
     try {
       for (let at = 0; at < length; ) at += await this.#connection.write(bytes.subarray(at, length));
     } catch {
       this.terminate();
     }
-    if (late !== false) clearTimeout(late);
     if (bytes.length === WRITE_BYTES && idleBuffers.length < MAX_IDLE_BUFFERS) idleBuffers.push(bytes);
     this.#unsent = 0;
     if (this.#isClosed) return;
