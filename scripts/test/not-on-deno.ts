@@ -9,18 +9,8 @@ const NOT_ON_DENO: Readonly<Record<string, string>> = {
   "tests/drop-in/image.test.ts": "the image",
   "tests/drop-in/swap-the-image.test.ts": "the image",
   "tests/drop-in/swap-the-image-kubernetes.test.ts": "the image",
-  // Code of the tests runs in the relay before its own, also in its Workers: a preload, which Deno has for the main thread alone.
-  "tests/relay/unexpected-errors.test.ts": "injects faults by a preload of Bun",
-  "tests/relay/unexpected-errors-requests.test.ts": "the same",
-  "tests/serving/blocked-control-plane.test.ts": "the same",
-  "tests/serving/readiness.test.ts": "the same",
-  "tests/streams/stream-counts.property.test.ts": "ends threads by a preload of Bun",
-  "tests/serving/drain.test.ts": "has each thread say its name by a preload of Bun",
-  "tests/serving/every-thread.test.ts": "the same",
-  "tests/serving/reload.test.ts": "the same",
-  "tests/serving/replaced-threads.test.ts": "the same",
-  "tests/serving/shared-limits.test.ts": "the same",
-  "tests/serving/single-flight.test.ts": "the same",
+  "tests/cli/programs.test.ts": "the other names of an executable, which `deno run` does not have",
+  "tests/doctor/grpc-health-probe.test.ts": "the same",
 };
 
 /** Removes the tests that cannot hold on Deno. Throws if an entry of the list names no black-box test. */
