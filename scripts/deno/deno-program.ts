@@ -26,8 +26,19 @@ export function findDeno(): string | undefined {
   return existsSync(binary) ? binary : undefined;
 }
 
-/** Returns the command that runs the relay of a checkout from its sources, before all arguments of the relay. */
-export function toDenoCommand(deno: string, checkout = root): string[] {
-  // Without --no-prompt it would ask on a terminal for a permission that it lacks. --no-lock: the packages are those of bun.lock.
-  return [deno, "run", "--no-prompt", "--no-lock", ...PERMISSIONS, join(checkout, "src", "main.ts")];
+/**
+ * Returns the command that runs the relay, before all arguments of the relay: from its sources, or from the file `main` of a bundle.
+ * `flags` are further ones of Deno. It works on the checkout's deno.json or on that beside `main`.
+ */
+export function toDenoCommand(
+  deno: string,
+  main = join(root, "src", "main.ts"),
+  flags: readonly string[] = [],
+): string[] {
+  return [
+    // Otherwise Deno asks dl.deno.land for its newest version.
+    ...["env", "DENO_NO_UPDATE_CHECK=1"],
+    // Without --no-prompt it would ask on a terminal for a permission that it lacks. --no-lock: the packages are those of bun.lock.
+    ...[deno, "run", "--no-prompt", "--no-lock", ...PERMISSIONS, ...flags, main],
+  ];
 }

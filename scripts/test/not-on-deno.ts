@@ -9,9 +9,8 @@ const NOT_ON_DENO: Readonly<Record<string, string>> = {
   "tests/drop-in/image.test.ts": "the image",
   "tests/drop-in/swap-the-image.test.ts": "the image",
   "tests/drop-in/swap-the-image-kubernetes.test.ts": "the image",
-  "tests/relay/unexpected-errors.test.ts":
-    "injects faults by a flag of Bun, and by the names of Bun's stacks",
-  "tests/relay/unexpected-errors-requests.test.ts": "the same",
+  "tests/cli/programs.test.ts": "the other names of an executable, which `deno run` does not have",
+  "tests/doctor/grpc-health-probe.test.ts": "the same",
 };
 
 /** Removes the tests that cannot hold on Deno. Throws if an entry of the list names no black-box test. */

@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { findDeno } from "../../scripts/deno/deno-program.ts";
+import { root } from "../../scripts/command.ts";
+import { findDeno, toDenoCommand } from "../../scripts/deno/deno-program.ts";
 import { EventStream } from "../support/clients/event-stream.ts";
 import { GrpcClient } from "../support/clients/grpc-client.ts";
 import { rawGet, textOf } from "../support/clients/raw-get.ts";
@@ -32,6 +33,16 @@ afterAll(() => {
     if (value === undefined) delete process.env[name];
     else process.env[name] = value;
   }
+});
+
+test("docs/runtimes.md has the pinned version, and the command with the permissions that these tests have", () => {
+  const text = readFileSync(join(root, "docs", "runtimes.md"), "utf8");
+  const { devDependencies } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as {
+    devDependencies: Readonly<Record<string, string>>;
+  };
+  expect(text).toContain(`| version | ${Bun.version} | ${devDependencies["deno"]} |`);
+  const words = toDenoCommand("deno", "src/main.ts").slice(["env", "DENO_NO_UPDATE_CHECK=1"].length);
+  expect(text.replace(/ \\\n +/g, " ")).toContain(words.join(" "));
 });
 
 describe.skipIf(deno === undefined)("the relay on Deno", () => {
