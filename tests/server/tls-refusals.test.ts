@@ -10,6 +10,9 @@ import { ClientCertificates, startRelayWithTls } from "../support/relay/relay-wi
 import { isOnDeno } from "../support/relay/runtime.ts";
 import { startUpstream, type Upstream } from "../support/upstream/upstream.ts";
 
+/** Deno reports fewer kinds of failed handshakes. */
+const testReasons = test.skipIf(isOnDeno);
+
 const HANDSHAKE = "TLS handshake failed";
 const OTHER_PROTOCOL = "client speaks another protocol than the port";
 
@@ -182,5 +185,3 @@ describeWith("openssl")("a refused client is a line with a reason in words and i
     expect(linesOf(relay).length).toBeWithin(2, 5);
   });
 });
-// Deno reports fewer kinds of failed handshakes.
-const testReasons = test.skipIf(isOnDeno);
