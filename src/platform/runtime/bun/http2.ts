@@ -6,6 +6,9 @@ import type { ServerHttp2Session } from "node:http2";
  */
 export const WRITES_WAIT_FOR_READS = true;
 
+/** Whether closing a stream with NO_ERROR asks the client to stop sending (RFC 9113, 8.1). Otherwise the rest of a request must be read. */
+export const ASKS_TO_STOP = true;
+
 /** Ends all streams and the session, after GOAWAY with an error code of HTTP/2 if there is one. */
 export function destroySession(session: ServerHttp2Session, code?: number): void {
   if (code !== undefined) session.goaway(code);
