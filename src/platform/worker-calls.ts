@@ -1,4 +1,4 @@
-import { beginWorker } from "#runtime/threads.ts";
+import { beginWorker, endOnFault } from "#runtime/threads.ts";
 import { firstErrorLine } from "./errors.ts";
 import { forwardForeignOutput } from "./process/foreign-output.ts";
 
@@ -142,6 +142,7 @@ export function handleCalls<Request, Reply>(
   findMoved: (reply: Reply) => readonly ArrayBuffer[] = () => [],
 ): void {
   beginWorker();
+  endOnFault();
   forwardForeignOutput();
   self.onmessage = async (event: MessageEvent<Call<Request>>) => {
     const { id, request } = event.data;

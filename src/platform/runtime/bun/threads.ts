@@ -11,6 +11,9 @@ export function startWorker(entry: URL): Worker {
 /** To be called first in each Worker. */
 export function beginWorker(): void {}
 
+/** Ends this Worker at an uncaught error, and emits "error" where it was started. Bun does that by itself. */
+export function endOnFault(): void {}
+
 /**
  * Collects garbage at once. Takes about 1 ms in a Worker, whose heap is small, and does not block other threads. Unlike
  * `Bun.gc(true)` it keeps compiled code.

@@ -1,7 +1,7 @@
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 
-declare const self: Worker;
+declare const self: Worker & { close(): void };
 
 /**
  * Starts a Worker. It emits "close" when it runs no more code and its sockets are closed. Deno has no such event: the Worker
@@ -10,6 +10,9 @@ declare const self: Worker;
 export function startWorker(entry: URL): Worker {
   const worker = new Worker(entry, { type: "module" });
   const { port1: held, port2: lifeline } = new MessageChannel();
+  held.addEventListener("message", ({ data }) =>
+    worker.dispatchEvent(new ErrorEvent("error", { message: String(data) })),
+  );
   held.addEventListener("close", () => worker.dispatchEvent(new Event("close")));
   held.start();
   // Without this, an uncaught error of the Worker would be one of this thread as well.
@@ -18,16 +21,29 @@ export function startWorker(entry: URL): Worker {
   return worker;
 }
 
-/** What must not be collected as long as the Worker runs. */
-const held: MessageEvent[] = [];
+/** The Worker's end of the channel. */
+let lifeline: MessagePort | undefined;
 
 /** To be called first in each Worker. Takes the first message, which is the Worker's end of the channel. */
 export function beginWorker(): void {
-  const take = (event: MessageEvent) => {
-    held.push(event);
+  const take = (event: MessageEvent<MessagePort>) => {
+    lifeline = event.data;
     event.stopImmediatePropagation();
   };
   self.addEventListener("message", take, { once: true });
+}
+
+/**
+ * Ends this Worker at an uncaught error, and emits "error" where it was started. Deno would print the error with its stack as well, in
+ * between the lines of the log.
+ */
+export function endOnFault(): void {
+  const end = (error: unknown) => {
+    lifeline?.postMessage(error instanceof Error ? `${error.name}: ${error.message}` : String(error));
+    self.close();
+  };
+  process.on("uncaughtException", end);
+  process.on("unhandledRejection", end);
 }
 
 let collect: (() => void) | undefined;
