@@ -1,5 +1,5 @@
 /** Whether zstd decoders decode all frames of their input. */
-export const DECODES_ALL_FRAMES = false;
+export const DECODES_ALL_FRAMES: boolean = false;
 
 /**
  * Returns whether the bytes are a Brotli stream, whole and with nothing after it. Decodes them again: `node:zlib` of Deno takes the end of

@@ -4,7 +4,7 @@ import { findProxy } from "../../process/proxies.ts";
 import type { SendOptions } from "../requests.ts";
 
 /** Whether requests can be sent by HTTP/2 over TLS. Others use `node:http2` without a proxy. */
-export const FETCHES_HTTP2 = false;
+export const FETCHES_HTTP2: boolean = false;
 
 /**
  * Like `fetch`, on `node:http`: Deno's own always decompresses. No encoding is offered unless the headers do. The proxy is that of
