@@ -5,6 +5,7 @@ declare namespace Deno {
   const errors: {
     readonly BadResource: ErrorConstructor;
     readonly Interrupted: ErrorConstructor;
+    readonly NotCapable: ErrorConstructor;
   };
 
   interface NetAddr {

@@ -16,7 +16,7 @@ const WRITE_BYTES = 64 * 1024;
 
 /** Throws the system error if the port cannot be opened. */
 export function listenTcp<Data>({ handlers, ...address }: TcpListenOptions<Data | undefined>): TcpListener {
-  const listener = Deno.listen(address);
+  const listener = open(address);
   const sockets = new Set<DenoTcpSocket<Data | undefined>>();
   void acceptAll(listener, (connection) => {
     const socket = new DenoTcpSocket<Data | undefined>(connection, handlers, undefined);
@@ -48,15 +48,27 @@ export function countUnsent(socket: TcpSocket<unknown>): number {
  * once when it is closed. Throws the system error if it cannot be opened.
  */
 export function holdPort(hostname: string, port: number, reusePort: boolean): PortReservation {
-  const listener = Deno.listen({ hostname, port, reusePort });
+  const listener = open({ hostname, port, reusePort });
   return { port: listener.addr.port, [Symbol.dispose]: stopper(listener) };
 }
 
+function open(options: Deno.ListenOptions): Deno.Listener {
+  try {
+    return Deno.listen(options);
+  } catch (error) {
+    // Without the permission for the port, Deno gives no code.
+    throw error instanceof Deno.errors.NotCapable ? Object.assign(error, { code: "EACCES" }) : error;
+  }
+}
+
 /** Accepts until the listener is closed. Other errors are of one connection, or pass: too many open files. */
-async function acceptAll(listener: Deno.Listener, open: (connection: Deno.TcpConn) => void): Promise<void> {
+async function acceptAll(
+  listener: Deno.Listener,
+  accepted: (connection: Deno.TcpConn) => void,
+): Promise<void> {
   for (;;) {
     try {
-      open(await listener.accept());
+      accepted(await listener.accept());
     } catch (error) {
       if (error instanceof Deno.errors.BadResource || error instanceof Deno.errors.Interrupted) return;
       await new Promise((resolve) => setTimeout(resolve, ACCEPT_AGAIN_MS));
