@@ -97,7 +97,10 @@
   "log-format",
   "log-level",
   "debug-logging",
+  "debug-endpoints",
   "force-gcp-profiling-enabled",
+  "gcp-profiler-service",
+  "gcp-profiler-project",
   "print-config",
   "help",
   "version"
@@ -121,6 +124,7 @@
   "otlp-logging",
   "otlp-tracing",
   "debug-logging",
+  "debug-endpoints",
   "force-gcp-profiling-enabled"
 ]
 {{- end }}
@@ -224,8 +228,12 @@
   "SFP_LOG_FORMAT",
   "SFP_LOG_LEVEL",
   "SFP_DEBUG_LOGGING",
+  "SFP_DEBUG_ENDPOINTS",
   "SFP_FORCE_GCP_PROFILING_ENABLED",
+  "SFP_GCP_PROFILER_SERVICE",
+  "SFP_GCP_PROFILER_PROJECT",
   "SFP_STARTUP_WARMUP_KEYS_JSON",
+  "SFP_GCP_PROFILER_ENDPOINT",
   "SFP_MANAGEMENT_TOKEN",
   "SFP_X509_SERVER_KEY_PASSPHRASE"
 ]
