@@ -144,6 +144,7 @@ export type TaskName =
   | "metric_sink"
   | "payload_worker"
   | "pins"
+  | "profiling_gate"
   | "pushes"
   | "rpc"
   | "telemetry"

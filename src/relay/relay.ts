@@ -19,6 +19,7 @@ import { startEvents } from "./log-events.ts";
 import { startManagement } from "./management.ts";
 import { startOfflineSpecs } from "./offline-specs.ts";
 import { openOperatorRoutes } from "./operator-routes.ts";
+import { startProfiling } from "./profiling.ts";
 import { startServing } from "./serving.ts";
 import { type RunningSpecs, startSpecs } from "./specs.ts";
 import { startStatus } from "./status.ts";
@@ -74,10 +75,11 @@ export async function startRelay(
   const specs = starting.use(await startSpecsOrOffline(config, fetching, starting));
   const idLists = starting.use(startIdLists(config, fetching));
   const events = starting.use(await startEvents(config, { ...parts, access, tracing }));
+  starting.use(startProfiling(config, { ...parts, specs }));
 
   const served = { specs, idLists, events, upstream };
   const serving = starting.use(
-    await startServing(config, { ...parts, ...served, health, certificates, startThread }),
+    await startServing(config, { ...parts, ...served, access, health, certificates, startThread }),
   );
   for (const { notReady } of [specs, idLists, serving]) health.require(notReady);
   const warmUp = config.warmUpJson && new WarmUp(config.warmUpJson, { specs, idLists, clock, logger });

@@ -14,6 +14,7 @@ import { IdListTelemetry } from "./topics/id-lists.ts";
 import { LimitTelemetry } from "./topics/limits.ts";
 import { LogEventsTelemetry } from "./topics/log-events.ts";
 import { OperatorTelemetry } from "./topics/operators.ts";
+import { ProfilingGateTelemetry } from "./topics/profiling-gate.ts";
 import { RedisTelemetry } from "./topics/redis.ts";
 import { RpcTelemetry } from "./topics/rpc.ts";
 import { ServingTelemetry } from "./topics/serving.ts";
@@ -48,6 +49,7 @@ export interface Telemetry {
   readonly access: AccessTelemetry;
   readonly limits: LimitTelemetry;
   readonly operators: OperatorTelemetry;
+  readonly profilingGate: ProfilingGateTelemetry;
   readonly tls: TlsTelemetry;
   readonly http: HttpTelemetry;
   readonly rpc: RpcTelemetry;
@@ -76,6 +78,7 @@ export function createTelemetry({ preload, ...shared }: TelemetryOptions): Telem
     access: new AccessTelemetry(output),
     limits: new LimitTelemetry(output),
     operators: new OperatorTelemetry(output),
+    profilingGate: new ProfilingGateTelemetry(output),
     tls: new TlsTelemetry(output),
     http: new HttpTelemetry(output, transfer),
     rpc: new RpcTelemetry(output, transfer),

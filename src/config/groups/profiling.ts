@@ -1,10 +1,24 @@
+import type { SdkKey } from "../../access/sdk-key.ts";
 import type { OptionGroup, VariableSpec } from "../option.ts";
 import { type Environment, invalidValue, readUrl, type Settings } from "../settings.ts";
+import { parseServerSdkKey, readStatsigTags } from "./monitoring.ts";
 
 export interface ProfilingConfig {
   /** `--debug-endpoints`: the management port takes profiles on request. */
   readonly debugEndpoints: boolean;
   readonly cloud: CloudProfilingConfig;
+  /**
+   * The gate that turns Google Cloud Profiler on and off. Undefined without the SDK key of its project, and if profiles are sent whatever
+   * it says.
+   */
+  readonly gate: ProfilingGateConfig | undefined;
+}
+
+interface ProfilingGateConfig {
+  /** `STATSIG_SERVER_SDK_KEY`. */
+  readonly sdkKey: SdkKey;
+  /** The custom IDs of the user that the gate is evaluated for, by their names: `--statsig-logging-tags`. */
+  readonly customIds: Readonly<Record<string, string>>;
 }
 
 /** What Google Cloud Profiler is told about this relay. */
@@ -31,16 +45,24 @@ const PROJECT = /^[a-z][-a-z0-9:.]{4,61}[a-z0-9]$/;
 
 /** Throws {@link ConfigError}. */
 export function readProfiling(settings: Settings, env: Environment): ProfilingConfig {
+  const isForced = settings.flag(PROFILING.forceGcpProfilingEnabled);
   return {
     debugEndpoints: settings.flag(PROFILING.debugEndpoints),
+    gate: isForced ? undefined : readGate(settings, env),
     cloud: {
-      isForced: settings.flag(PROFILING.forceGcpProfilingEnabled),
+      isForced,
       service: readService(settings, env),
       version: env["K_REVISION"] || env["GAE_VERSION"] || undefined,
       project: readProject(settings, env),
       endpoint: readUrl(env, ENDPOINT, DEFAULT_ENDPOINT).replace(/\/+$/, ""),
     },
   };
+}
+
+/** The key may be one that nothing can use: it does not stop the start, which would fail for a gate that few have. */
+function readGate(settings: Settings, env: Environment): ProfilingGateConfig | undefined {
+  const sdkKey = parseServerSdkKey(env["STATSIG_SERVER_SDK_KEY"] ?? "");
+  return sdkKey && { sdkKey, customIds: readStatsigTags(settings, env) };
 }
 
 /** A name that a platform gives, and that the API does not allow, is passed over. */

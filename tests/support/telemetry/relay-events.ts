@@ -210,6 +210,12 @@ const EXAMPLES: Examples = {
       port: 8443,
     },
   },
+  profilingGate: {
+    profiling_gate_turned: { kind: "profiling_gate_turned", isOn: true, lcut: 7, rule: "everyone" },
+    profiling_gate_evaluated: { kind: "profiling_gate_evaluated", lcut: 7 },
+    profiling_gate_failed: { kind: "profiling_gate_failed", lcut: 7, detail },
+    profiling_gate_uses_id_list: { kind: "profiling_gate_uses_id_list", lcut: 7, list: "a_list" },
+  },
   http: {
     http_request: { kind: "http_request", method: "GET", route: "/v1/health", status: 200, tookMs: 3.21 },
   },
@@ -287,6 +293,7 @@ export const ENDINGS: readonly (readonly [begins: EventKind, ends: EventKind])[]
   ["redis_refuses_writes", "redis_accepts_writes"],
   ["redis_token_failed", "redis_token_renewed"],
   ["redis_permission_missing", "redis_permission_given"],
+  ["profiling_gate_failed", "profiling_gate_evaluated"],
   ["sink_failing", "sink_recovered"],
   ["loop_failed", "loop_recovered"],
 ];
