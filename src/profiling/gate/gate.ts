@@ -80,7 +80,8 @@ export class ProfilingGate implements AsyncDisposable {
     try {
       verdict = namesGate(bytes) ? await this.#evaluate(bytes) : NO_SUCH_GATE;
     } catch (error) {
-      if (!this.#isDisposed) emit({ kind: "profiling_gate_failed", lcut, detail: (error as Error).message });
+      const detail = (error as Error).message.replace(/^Error: /, "");
+      if (!this.#isDisposed) emit({ kind: "profiling_gate_failed", lcut, detail });
       return;
     }
     if (this.#isDisposed) return;

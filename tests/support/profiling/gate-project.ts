@@ -1,0 +1,45 @@
+import { lcutOf } from "../upstream/gate-versions.ts";
+import { entity, everyone, specV1 } from "../upstream/payloads.ts";
+import type { Upstream } from "../upstream/upstream.ts";
+
+export const PROFILING_GATE = "enable_gcp_profiler_for_sfp";
+
+/** The project whose SDK key the relay is given in STATSIG_SERVER_SDK_KEY. */
+export const GATE_KEY = "secret-of-the-gate-0123456789";
+
+type Json = Record<string, unknown>;
+
+/** Returns a gate that is on for users who meet all conditions. */
+export const gateOf = (name: string, conditions: readonly Json[] = [everyone], isOn = true): Json =>
+  entity({
+    ...{ name, type: "feature_gate", returnValue: true, defaultValue: false },
+    ...{ passPercentage: isOn ? 100 : 0, conditions },
+  });
+
+/** Returns a condition that users meet who have one of these custom IDs. */
+export const hasCustomId = (idType: string, values: readonly string[]): Json => ({
+  ...everyone,
+  ...{ type: "unit_id", operator: "any", targetValue: values, idType },
+});
+
+/** Returns a condition that the users of an ID list meet. */
+export const isInList = (list: string, idType: string): Json => ({
+  ...everyone,
+  ...{ type: "unit_id", operator: "in_segment_list", targetValue: list, idType },
+});
+
+/** Returns the config specs of a version with these gates, beside those that every project of the tests has. */
+export function gateSpecs(number: number, gates: readonly Json[]): Json & { feature_gates: Json[] } {
+  const specs = specV1({ lcut: lcutOf(number), sdkKey: GATE_KEY });
+  return { ...specs, feature_gates: [...specs.feature_gates, ...gates] };
+}
+
+/** Publishes a version with these gates. */
+export function publishGates(upstream: Upstream, number: number, gates: readonly Json[]): void {
+  upstream.publish(GATE_KEY, "v1", gateSpecs(number, gates));
+}
+
+/** Publishes a version whose gate turns profiling on or off for every relay. */
+export function publishSwitch(upstream: Upstream, number: number, isOn: boolean): void {
+  publishGates(upstream, number, [gateOf(PROFILING_GATE, [everyone], isOn)]);
+}
