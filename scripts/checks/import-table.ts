@@ -19,6 +19,7 @@ export const folderRules: Readonly<Record<string, FolderRule>> = {
   redis: { may: [...domain, "platform"] },
   sqlite: { may: [...domain, "platform"] },
   spool: { may: [...domain, "platform", "sqlite"] },
+  profiling: { may: ["gen", "platform"] },
   server: { may: ["platform"] },
   streams: { may: [...domain, "platform", "server"] },
   grpc: { may: [...domain, "gen", "platform", "server", "streams"] },
@@ -27,7 +28,10 @@ export const folderRules: Readonly<Record<string, FolderRule>> = {
   control: { may: [...domain, "platform", "serving"], mayTypes: ["grpc", "http", "server", "streams"] },
   telemetry: {
     may: [...domain, "platform"],
-    mayTypes: ["bootstrap", "upstream", "redis", "sqlite", "spool", "http", "grpc", "server", "streams"],
+    mayTypes: [
+      ...["bootstrap", "upstream", "redis", "sqlite", "spool"],
+      ...["http", "grpc", "profiling", "server", "streams"],
+    ],
   },
   config: { may: ["access", "platform", "redis", "sqlite", "telemetry"], mayTypes: ["server"] },
   relay: {
@@ -39,6 +43,7 @@ export const folderRules: Readonly<Record<string, FolderRule>> = {
       "grpc",
       "http",
       "platform",
+      "profiling",
       "redis",
       "server",
       "serving",
@@ -58,6 +63,7 @@ export const folderRules: Readonly<Record<string, FolderRule>> = {
       "config",
       "gen",
       "platform",
+      "profiling",
       "redis",
       "server",
       "telemetry",
@@ -92,6 +98,7 @@ export const packageFences: Readonly<Record<string, readonly string[]>> = {
   "@opentelemetry/": ["telemetry"],
   ioredis: ["redis"],
   citty: ["cli"],
+  "google-auth-library": ["profiling/cloud/credentials.ts"],
   yaml: ["config/file.ts", "cli/print-config.ts"],
   "smol-toml": ["config/file.ts"],
 };

@@ -19,6 +19,7 @@ import { startEvents } from "./log-events.ts";
 import { startManagement } from "./management.ts";
 import { startOfflineSpecs } from "./offline-specs.ts";
 import { openOperatorRoutes } from "./operator-routes.ts";
+import { startProfiling } from "./profiling.ts";
 import { startServing } from "./serving.ts";
 import { type RunningSpecs, startSpecs } from "./specs.ts";
 import { startStatus } from "./status.ts";
@@ -83,6 +84,7 @@ export async function startRelay(
   const warmUp = config.warmUpJson && new WarmUp(config.warmUpJson, { specs, idLists, clock, logger });
   if (warmUp) health.require(() => warmUp.notReady());
 
+  starting.use(startProfiling(config, parts));
   registerGauges(registry, config, { clock, health, serving, ...served });
   const status = startStatus(config, { clock, health, telemetry, backup, serving, ...served });
   const operatorRoutes = openOperatorRoutes({ ...parts, ...served, backup, serving }, starting);
