@@ -27,7 +27,9 @@ export async function compile({ outfile, commit, target }: Compilation): Promise
       // The bundler does not follow the URL of a Worker, so each Worker is an entry point.
       entrypoints: [join(src, "main.ts"), ...(await findWorkerFiles())],
       root: src,
-      minify: true,
+      // Profiles and errors name the functions, files and lines of the sources (docs/profiling.md has what this costs).
+      minify: { whitespace: true, syntax: true, identifiers: false },
+      sourcemap: "linked",
       bytecode: true,
       format: "esm",
       // Modules that are imported on demand are loaded only if their option is set.

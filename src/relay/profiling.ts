@@ -1,23 +1,68 @@
 import type { Config } from "../config/config.ts";
+import type { Clock } from "../platform/clock.ts";
 import type { Supervisor } from "../platform/supervisor.ts";
+import { CloudProfilerApi } from "../profiling/cloud/api.ts";
+import { CloudProfiler } from "../profiling/cloud/cloud-profiler.ts";
+import { MetadataServer } from "../profiling/cloud/metadata.ts";
 import { ProfilingGate } from "../profiling/gate/gate.ts";
-import type { Telemetry } from "../telemetry/telemetry.ts";
+import { Profiler } from "../profiling/profiler.ts";
+import { expectSink } from "../telemetry/push/sink-health.ts";
+import { VERSION } from "../version.ts";
 import type { RunningSpecs } from "./specs.ts";
+import type { RunningTelemetry } from "./telemetry.ts";
 
 interface ProfilingParts {
+  readonly clock: Clock;
   readonly supervisor: Supervisor;
-  readonly telemetry: Pick<Telemetry, "profilingGate">;
+  readonly telemetry: Pick<RunningTelemetry, "registry" | "sinks" | "cloudProfiler" | "profilingGate">;
   readonly specs: Pick<RunningSpecs, "store">;
 }
 
-/** Starts what turns profiling on and off. */
-export function startProfiling({ profiling }: Config, parts: ProfilingParts): AsyncDisposable {
-  const { supervisor, telemetry, specs } = parts;
-  const running = new AsyncDisposableStack();
-  const { emit } = telemetry.profilingGate;
-  if (profiling.gate !== undefined) {
-    const turn = () => {};
-    running.use(new ProfilingGate({ ...profiling.gate, store: specs.store, supervisor, turn, emit }));
-  }
-  return running;
+export interface RunningProfiling extends AsyncDisposable {
+  /** Sends profiles to Google Cloud while it is on. */
+  readonly cloud: CloudProfiler;
 }
+
+/**
+ * Makes the profilers ready, and turns that of Google Cloud on if the configuration says so, or a gate, now or later. Nothing runs
+ * while none is on.
+ */
+export function startProfiling(config: Config, parts: ProfilingParts): RunningProfiling {
+  const running = new AsyncDisposableStack();
+  const cloud = running.use(startCloudProfiler(config, new Profiler(), parts));
+  const { gate } = config.profiling;
+  if (gate !== undefined) {
+    const { supervisor, telemetry, specs } = parts;
+    const { emit } = telemetry.profilingGate;
+    const turn = (on: boolean) => cloud.setEnabled("gate", on);
+    running.use(new ProfilingGate({ ...gate, store: specs.store, supervisor, turn, emit }));
+  }
+  return { cloud, [Symbol.asyncDispose]: () => running.disposeAsync() };
+}
+
+function startCloudProfiler(
+  { profiling: { cloud } }: Config,
+  profiler: Profiler,
+  { clock, supervisor, telemetry }: ProfilingParts,
+): CloudProfiler {
+  const { registry, sinks, cloudProfiler } = telemetry;
+  const agent = new CloudProfiler({
+    service: { ...cloud, version: cloud.version ?? VERSION },
+    api: new CloudProfilerApi({ endpoint: cloud.endpoint, relayVersion: VERSION }),
+    metadata: new MetadataServer(cloud.metadataHost),
+    ...{ profiler, clock, supervisor, emit: cloudProfiler.emit },
+    openHealth: () => {
+      const health = expectSink(SINK, { clock, registry, sinks });
+      return {
+        failed: (detail) => health.failed(detail),
+        worked: () => health.worked(),
+        dropped: (count) => health.dropped(count),
+        [Symbol.dispose]: () => sinks.forget(SINK),
+      };
+    },
+  });
+  if (cloud.isForced) agent.setEnabled("flag", true);
+  return agent;
+}
+
+const SINK = "gcp-profiler";

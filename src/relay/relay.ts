@@ -75,7 +75,6 @@ export async function startRelay(
   const specs = starting.use(await startSpecsOrOffline(config, fetching, starting));
   const idLists = starting.use(startIdLists(config, fetching));
   const events = starting.use(await startEvents(config, { ...parts, access, tracing }));
-  starting.use(startProfiling(config, { ...parts, specs }));
 
   const served = { specs, idLists, events, upstream };
   const serving = starting.use(
@@ -85,6 +84,7 @@ export async function startRelay(
   const warmUp = config.warmUpJson && new WarmUp(config.warmUpJson, { specs, idLists, clock, logger });
   if (warmUp) health.require(() => warmUp.notReady());
 
+  starting.use(startProfiling(config, { ...parts, specs }));
   registerGauges(registry, config, { clock, health, serving, ...served });
   const status = startStatus(config, { clock, health, telemetry, backup, serving, ...served });
   const operatorRoutes = openOperatorRoutes({ ...parts, ...served, backup, serving }, starting);

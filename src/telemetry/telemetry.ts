@@ -9,6 +9,7 @@ import { Transfer } from "./status/transfer.ts";
 import { AccessTelemetry } from "./topics/access.ts";
 import { BackupTelemetry } from "./topics/backup.ts";
 import { BootstrapTelemetry } from "./topics/bootstrap.ts";
+import { CloudProfilerTelemetry } from "./topics/cloud-profiler.ts";
 import { HttpTelemetry } from "./topics/http.ts";
 import { IdListTelemetry } from "./topics/id-lists.ts";
 import { LimitTelemetry } from "./topics/limits.ts";
@@ -55,6 +56,7 @@ export interface Telemetry {
   readonly rpc: RpcTelemetry;
   readonly serving: ServingTelemetry;
   readonly sinks: SinkTelemetry;
+  readonly cloudProfiler: CloudProfilerTelemetry;
   readonly supervision: SupervisionTelemetry;
 }
 
@@ -84,6 +86,7 @@ export function createTelemetry({ preload, ...shared }: TelemetryOptions): Telem
     rpc: new RpcTelemetry(output, transfer),
     serving: new ServingTelemetry(output),
     sinks: new SinkTelemetry(output),
+    cloudProfiler: new CloudProfilerTelemetry(output),
     supervision,
   };
 }

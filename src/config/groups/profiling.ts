@@ -33,6 +33,8 @@ export interface CloudProfilingConfig {
   readonly project: string | undefined;
   /** URL of the API, without `/v2`. */
   readonly endpoint: string;
+  /** Host of the metadata server, with a port if that is not 80. */
+  readonly metadataHost: string;
 }
 
 const DEFAULT_SERVICE = "statsig-forward-proxy";
@@ -55,6 +57,7 @@ export function readProfiling(settings: Settings, env: Environment): ProfilingCo
       version: env["K_REVISION"] || env["GAE_VERSION"] || undefined,
       project: readProject(settings, env),
       endpoint: readUrl(env, ENDPOINT, DEFAULT_ENDPOINT).replace(/\/+$/, ""),
+      metadataHost: env["GCE_METADATA_IP"] || env["GCE_METADATA_HOST"] || DEFAULT_METADATA_HOST,
     },
   };
 }
@@ -119,6 +122,8 @@ const PROJECT_VARIABLES = ["GOOGLE_CLOUD_PROJECT", "GCP_PROJECT"] as const;
 const ENDPOINT = "SFP_GCP_PROFILER_ENDPOINT";
 const DEFAULT_ENDPOINT = "https://cloudprofiler.googleapis.com";
 
+const DEFAULT_METADATA_HOST = "169.254.169.254";
+
 /** The variables of Google Cloud Profiler. Google's platforms and libraries have those without the prefix of the relay. */
 export const PROFILING_VARIABLES: readonly VariableSpec[] = [
   {
@@ -145,7 +150,8 @@ export const PROFILING_VARIABLES: readonly VariableSpec[] = [
   },
   {
     name: "GCE_METADATA_HOST",
-    default: "169.254.169.254",
+    variants: ["GCE_METADATA_IP"],
+    default: DEFAULT_METADATA_HOST,
     description: "Host and port of the metadata server of Google Cloud",
   },
   {

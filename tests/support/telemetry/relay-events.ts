@@ -236,6 +236,27 @@ const EXAMPLES: Examples = {
     sink_failing: { kind: "sink_failing", sink: "statsd", detail },
     sink_recovered: { kind: "sink_recovered", sink: "statsd", failedForMs: 3_000, dropped: 9 },
   },
+  cloudProfiler: {
+    cloud_profiler_started: {
+      kind: "cloud_profiler_started",
+      source: "flag",
+      service: "statsig-forward-proxy",
+      version: "1.0.0",
+      project: "project-1",
+      zone: "europe-west1-b",
+      credentials: "metadata server",
+      account: "relay@project-1.iam.gserviceaccount.com",
+    },
+    cloud_profiler_stopped: { kind: "cloud_profiler_stopped" },
+    cloud_profile_uploaded: {
+      kind: "cloud_profile_uploaded",
+      profile: "cpu",
+      bytes: 20_000,
+      tookMs: 10_300.21,
+      isFirst: true,
+    },
+    cloud_profile_skipped: { kind: "cloud_profile_skipped", reason: 'profile type "WALL"' },
+  },
   supervision: {
     loop_failed: {
       kind: "loop_failed",
