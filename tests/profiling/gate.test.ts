@@ -1,6 +1,9 @@
 import { describe, expect, test } from "bun:test";
 import { eventually } from "../support/common/wait.ts";
 import {
+  evaluated,
+  expectTurns,
+  GATE_ENV,
   GATE_KEY,
   gateOf,
   gateSpecs,
@@ -9,6 +12,7 @@ import {
   PROFILING_GATE,
   publishGates,
   publishSwitch,
+  turnsOf,
 } from "../support/profiling/gate-project.ts";
 import { ConfigFiles } from "../support/relay/config-files.ts";
 import { type RelayOptions, type RelayProcess, startRelayProcess } from "../support/relay/relay-process.ts";
@@ -16,25 +20,10 @@ import { lcutOf } from "../support/upstream/gate-versions.ts";
 import { publishKey } from "../support/upstream/published-key.ts";
 import { startUpstream, status, type Upstream } from "../support/upstream/upstream.ts";
 
-const env = { STATSIG_SERVER_SDK_KEY: GATE_KEY, HOSTNAME: "relay-7" };
 const INTERVAL_MS = 1_000;
 
 const start = (upstream: Upstream, options: RelayOptions = {}) =>
-  startRelayProcess({ upstream, mode: "http", ...options, env: { ...env, ...options.env } });
-
-/** Returns each time that the gate turned profiling on or off, and the number of the version that did it. */
-const turnsOf = (relay: RelayProcess): string[] =>
-  Array.from(
-    relay.output().matchAll(/gate turned profiling (on|off) +lcut=(\d+)/g),
-    ([, state, lcut]) => `${state} ${(Number(lcut) - lcutOf(0)) / (lcutOf(1) - lcutOf(0))}`,
-  );
-
-const expectTurns = (relay: RelayProcess, turns: readonly string[], withinMs = 5_000) =>
-  eventually(() => expect(turnsOf(relay)).toEqual([...turns]), { withinMs });
-
-/** Resolves when a version was evaluated, by the line that the relay logs for each at level debug. */
-const evaluated = (relay: RelayProcess, number: number) =>
-  eventually(() => expect(relay.output()).toContain(`profiling gate evaluated lcut=${lcutOf(number)}`));
+  startRelayProcess({ upstream, mode: "http", ...options, env: { ...GATE_ENV, ...options.env } });
 
 const requestSpecs = (relay: RelayProcess, sdkKey: string, version = "v1") =>
   fetch(`${relay.httpUrl}/${version}/download_config_specs/${sdkKey}.json`);

@@ -1,3 +1,6 @@
+import { expect } from "bun:test";
+import { eventually } from "../common/wait.ts";
+import type { RelayProcess } from "../relay/relay-process.ts";
 import { lcutOf } from "../upstream/gate-versions.ts";
 import { entity, everyone, specV1 } from "../upstream/payloads.ts";
 import type { Upstream } from "../upstream/upstream.ts";
@@ -43,3 +46,25 @@ export function publishGates(upstream: Upstream, number: number, gates: readonly
 export function publishSwitch(upstream: Upstream, number: number, isOn: boolean): void {
   publishGates(upstream, number, [gateOf(PROFILING_GATE, [everyone], isOn)]);
 }
+
+/** What the relay is given for a gate. It finds neither credentials nor Google from here. */
+export const GATE_ENV = {
+  STATSIG_SERVER_SDK_KEY: GATE_KEY,
+  HOSTNAME: "relay-7",
+  GCE_METADATA_HOST: "127.0.0.1:1",
+  SFP_GCP_PROFILER_ENDPOINT: "http://127.0.0.1:1",
+};
+
+/** Returns each time that the gate turned profiling on or off, and the number of the version that did it. */
+export const turnsOf = (relay: RelayProcess): string[] =>
+  Array.from(
+    relay.output().matchAll(/gate turned profiling (on|off) +lcut=(\d+)/g),
+    ([, state, lcut]) => `${state} ${(Number(lcut) - lcutOf(0)) / (lcutOf(1) - lcutOf(0))}`,
+  );
+
+export const expectTurns = (relay: RelayProcess, turns: readonly string[], withinMs = 5_000) =>
+  eventually(() => expect(turnsOf(relay)).toEqual([...turns]), { withinMs });
+
+/** Resolves when a version was evaluated, by the line that a relay logs for each at level debug. */
+export const evaluated = (relay: RelayProcess, number: number) =>
+  eventually(() => expect(relay.output()).toContain(`profiling gate evaluated lcut=${lcutOf(number)}`));
