@@ -9,7 +9,7 @@ import type { EmitProfilingGateEvent } from "./events.ts";
 import { namesGate, toGateFeed } from "./payload.ts";
 
 /** Many times as long as the largest payload takes. */
-const EVALUATION_LIMIT_MS = 60_000;
+const EVALUATION_LIMIT_MS = 30_000;
 
 interface ProfilingGateOptions {
   /** The project that has the gate. Its feed of {@link toGateFeed} must be polled. */

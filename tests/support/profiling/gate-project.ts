@@ -31,6 +31,15 @@ export const isInList = (list: string, idType: string): Json => ({
   ...{ type: "unit_id", operator: "in_segment_list", targetValue: list, idType },
 });
 
+/** Returns a gate that is on for everyone, and takes seconds to evaluate: each rule but the last tries a slow pattern. */
+export function slowGate(name: string, rules: number): Json {
+  const slow = hasCustomId("podID", []);
+  const pattern = { ...slow, operator: "str_matches", targetValue: "^(a+)+$" };
+  const [never] = gateOf(name, [pattern])["rules"] as Json[];
+  const gate = gateOf(name);
+  return { ...gate, rules: [...Array.from({ length: rules }, () => never), ...(gate["rules"] as Json[])] };
+}
+
 /** Returns the config specs of a version with these gates, beside those that every project of the tests has. */
 export function gateSpecs(number: number, gates: readonly Json[]): Json & { feature_gates: Json[] } {
   const specs = specV1({ lcut: lcutOf(number), sdkKey: GATE_KEY });
