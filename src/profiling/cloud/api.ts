@@ -38,6 +38,8 @@ export interface ApiFailure {
   readonly status?: number;
   /** One line without secrets: the codes of the answer, or of the connection. */
   readonly reason: string;
+  /** What to do, if that is known. */
+  readonly fix?: string;
   /** How long the server wants to be left alone. */
   readonly delayMs?: number;
 }
@@ -229,16 +231,18 @@ function parseDuration(value: unknown): number | undefined {
   return seconds === undefined ? undefined : Number(seconds) * 1_000;
 }
 
-/** Returns why a request failed and, if the project or its roles are the reason, what to do. */
-export function adviseOn(
-  { status, reason }: ApiFailure,
-  { project, account }: { readonly project: string | undefined; readonly account: string | undefined },
-): string {
-  if (status !== FORBIDDEN) return reason;
-  const where = project === undefined ? "the project" : `project ${project}`;
-  return reason.includes(API_DISABLED)
-    ? `${reason}; enable cloudprofiler.googleapis.com in ${where}`
-    : `${reason}; grant roles/cloudprofiler.agent to ${account ?? "the account of the credentials"} in ${where}`;
+/** Returns what to do about a request that failed because of the project or its roles. */
+export function findFix({ status, reason }: ApiFailure, about: ApiCaller): string | undefined {
+  if (status !== FORBIDDEN) return undefined;
+  const { projectId } = about.deployment;
+  if (reason.includes(API_DISABLED)) return `enable cloudprofiler.googleapis.com in project ${projectId}`;
+  const account = about.credentials.account ?? "the account of the credentials";
+  return `grant roles/cloudprofiler.agent to ${account} in project ${projectId}`;
+}
+
+interface ApiCaller {
+  readonly deployment: Deployment;
+  readonly credentials: { readonly account: string | undefined };
 }
 
 const FORBIDDEN = 403;
