@@ -1,3 +1,4 @@
+import { systemClock } from "../platform/clock.ts";
 import { CloudProfilerApi, findFix } from "../profiling/cloud/api.ts";
 import { MetadataServer } from "../profiling/cloud/metadata.ts";
 import { openSession, type ProfiledService } from "../profiling/cloud/session.ts";
@@ -31,7 +32,6 @@ export function cloudProfilerCheck(cloud: CloudProfilerToCheck): Check {
   };
 }
 
-
 const LOOK = "look at the message, and at docs/profiling.md";
 
 type Session = Extract<Awaited<ReturnType<typeof openSession>>, { kind: "session" }>;
@@ -43,7 +43,7 @@ async function ask(
   signal: AbortSignal,
 ): Promise<CheckResult> {
   const enough = AbortSignal.timeout(ASK_MS);
-  const api = new CloudProfilerApi({ endpoint, relayVersion });
+  const api = new CloudProfilerApi({ endpoint, relayVersion, clock: systemClock });
   try {
     const asked = await api.create(session.deployment, headers, AbortSignal.any([signal, enough]));
     if (asked.kind !== "failed") return ok("Cloud Profiler takes profiles");

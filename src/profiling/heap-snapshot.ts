@@ -144,8 +144,7 @@ function sumUp(graph: HeapGraph): Place[] {
   };
   const placeOf = new Int32Array(graph.size).fill(-2);
   walk(graph, (node, edge, holder) => {
-    const place =
-      holder === -1 ? -1 : find(label(graph, node, edge, holder), placeOf[holder] ?? -1);
+    const place = holder === -1 ? -1 : find(label(graph, node, edge, holder), placeOf[holder] ?? -1);
     placeOf[node] = place;
     add(node, place);
   });

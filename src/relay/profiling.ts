@@ -22,8 +22,15 @@ export interface RunningProfiling extends AsyncDisposable {
 
 /** Makes the profilers ready, and turns that of Google Cloud on if the configuration says so. Nothing runs while none is on. */
 export function startProfiling(config: Config, parts: ProfilingParts): RunningProfiling {
-  const cloud = startCloudProfiler(config, new Profiler(), parts);
-  return { cloud, [Symbol.asyncDispose]: () => cloud[Symbol.asyncDispose]() };
+  const profiler = new Profiler(parts.clock);
+  const cloud = startCloudProfiler(config, profiler, parts);
+  return {
+    cloud,
+    async [Symbol.asyncDispose]() {
+      await cloud[Symbol.asyncDispose]();
+      profiler[Symbol.dispose]();
+    },
+  };
 }
 
 function startCloudProfiler(
@@ -32,9 +39,10 @@ function startCloudProfiler(
   { clock, supervisor, telemetry }: ProfilingParts,
 ): CloudProfiler {
   const { registry, sinks, cloudProfiler } = telemetry;
+  const { service, project, version = VERSION } = cloud;
   const agent = new CloudProfiler({
-    service: { ...cloud, version: cloud.version ?? VERSION },
-    api: new CloudProfilerApi({ endpoint: cloud.endpoint, relayVersion: VERSION }),
+    service: { service, project, version },
+    api: new CloudProfilerApi({ endpoint: cloud.endpoint, relayVersion: VERSION, clock }),
     metadata: new MetadataServer(cloud.metadataHost),
     ...{ profiler, clock, supervisor, emit: cloudProfiler.emit },
     openHealth: () => {

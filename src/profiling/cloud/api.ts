@@ -1,3 +1,5 @@
+import { abortAfter } from "../../platform/abort.ts";
+import type { Clock } from "../../platform/clock.ts";
 import { describeNetworkError } from "../../platform/network-errors.ts";
 
 /** The profiles that the relay takes, by their names in the API. */
@@ -51,6 +53,7 @@ interface ApiOptions {
   /** Without `/v2`. */
   readonly endpoint: string;
   readonly relayVersion: string;
+  readonly clock: Clock;
 }
 
 /**
@@ -71,8 +74,10 @@ const MAX_ANSWER_BYTES = 256 * 1024;
 export class CloudProfilerApi {
   readonly #endpoint: string;
   readonly #userAgent: string;
+  readonly #clock: Clock;
 
-  constructor({ endpoint, relayVersion }: ApiOptions) {
+  constructor({ endpoint, relayVersion, clock }: ApiOptions) {
+    this.#clock = clock;
     this.#endpoint = `${endpoint}/v2`;
     this.#userAgent = `statsig-forward-proxy/${relayVersion}`;
   }
@@ -116,7 +121,9 @@ export class CloudProfilerApi {
     }: { readonly body: object; readonly signed: SignedHeaders; readonly limitMs: number },
     signal: AbortSignal,
   ): Promise<Answer | ApiFailure> {
-    const limited = AbortSignal.any([signal, AbortSignal.timeout(limitMs)]);
+    const limit = new AbortController();
+    const limited = AbortSignal.any([signal, limit.signal]);
+    abortAfter(limit, limitMs, this.#clock);
     const headers = { ...signed, "content-type": "application/json", "user-agent": this.#userAgent };
     const request: RequestInit & { readonly timeout: false } = {
       ...{ method, headers, body: JSON.stringify(body), signal: limited },
@@ -130,8 +137,10 @@ export class CloudProfilerApi {
       return { kind: "answered", status: response.status, json: parseJson(await readText(response)) };
     } catch (error) {
       signal.throwIfAborted();
-      if (limited.aborted) return { kind: "failed", reason: `no answer within ${limitMs / 1_000} s` };
+      if (limit.signal.aborted) return { kind: "failed", reason: `no answer within ${limitMs / 1_000} s` };
       return { kind: "failed", reason: `no answer: ${describeNetworkError(error)}` };
+    } finally {
+      limit.abort();
     }
   }
 }
