@@ -27,6 +27,7 @@ import {
   ok,
   runChecks,
 } from "./check.ts";
+import { cloudProfilerCheck } from "./cloud-profiler.ts";
 import { checkHealth } from "./healthcheck.ts";
 import {
   coresCheck,
@@ -138,6 +139,7 @@ function createConfigChecks(config: Config, given: GivenConfig, env: Environment
     logEventsCheck({ ...eventsTarget, sdkKeys: preloadSdkKeys }),
     redisCheck(cache === "redis" ? { ...redis, clock: systemClock } : undefined),
     sinksCheck(findSinks(config, env, eventsTarget)),
+    cloudProfilerCheck({ ...config.profiling.cloud, version: config.profiling.cloud.version ?? VERSION }),
     clockCheck(endpoint),
     foldersCheck(findFolders(config)),
     portsCheck({ ports, isRelayRunning }),

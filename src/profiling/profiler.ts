@@ -1,4 +1,13 @@
-import type { ThreadProfile } from "../platform/profiling/stacks.ts";
+import PQueue from "p-queue";
+import { untilAborted } from "../platform/abort.ts";
+import type { Clock } from "../platform/clock.ts";
+import { joinProfiling } from "../platform/profiling/join.ts";
+import { broadcast, type CpuReply, type Member } from "../platform/profiling/orders.ts";
+import type { StackNode, ThreadProfile } from "../platform/profiling/stacks.ts";
+import { runningThreads } from "../platform/profiling/threads.ts";
+import { WorkerCalls } from "../platform/worker-calls.ts";
+import type { HeapCall } from "./heap-worker.ts";
+import { Replies } from "./replies.ts";
 
 /** A profile of the whole process. Plain data: pprof.ts and devtools.ts turn it into files. */
 export interface TakenProfile {
@@ -29,15 +38,165 @@ interface HeapOptions extends Omit<CpuOptions, "seconds"> {
   readonly maxObjectsPerThread?: number;
 }
 
-/** Takes profiles of all threads of this process, one at a time. */
-export class Profiler {
+/** 100 times a second, as Go's profiler and Google Cloud Profiler do. */
+export const SAMPLING_INTERVAL_US = 10_000;
+
+/** A thread replies within some milliseconds, unless its event loop does not run. */
+const ROLL_CALL_MS = 1_000;
+const CPU_REPLY_MS = 5_000;
+const HEAP_REPLY_MS = 15_000;
+/** Beside the snapshot, the time to sum it up on a busy machine. */
+const HEAP_SUM_MS = 60_000;
+
+/** The name of the main thread, which takes part from the start of the profiler to its end. */
+const MAIN = "main";
+
+/** Takes profiles of all threads of this process, one at a time. Costs nothing between profiles. */
+export class Profiler implements Disposable {
+  readonly #clock: Clock;
+  readonly #turns = new PQueue({ concurrency: 1 });
+  readonly #stop = new AbortController();
+  readonly #main = joinProfiling(MAIN);
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
   /** Resolves when the time is over. Throws the reason of the signal, or {@link ProfilerBusy}. */
-  takeCpu(_options: CpuOptions): Promise<TakenProfile> {
-    throw new Error("not yet");
+  takeCpu({ seconds, ...options }: CpuOptions): Promise<TakenProfile> {
+    return this.#inTurn(options, (signal) => this.#sample(seconds * 1_000, signal));
   }
 
   /** Throws the reason of the signal, or {@link ProfilerBusy}. */
-  takeHeap(_options: HeapOptions): Promise<TakenProfile> {
-    throw new Error("not yet");
+  takeHeap({ maxObjectsPerThread, ...options }: HeapOptions): Promise<TakenProfile> {
+    return this.#inTurn(options, (signal) => this.#examine(maxObjectsPerThread, signal));
   }
+
+  /** Ends the profile that is being taken. */
+  [Symbol.dispose](): void {
+    this.#stop.abort(new Error("the relay is shutting down"));
+    this.#main[Symbol.dispose]();
+  }
+
+  async #inTurn(
+    { signal, wait }: Pick<CpuOptions, "signal" | "wait">,
+    take: (signal: AbortSignal) => Promise<TakenProfile>,
+  ): Promise<TakenProfile> {
+    const isBusy = this.#turns.pending + this.#turns.size > 0;
+    if (isBusy && !wait) throw new ProfilerBusy("another profile is being taken");
+    const ending = AbortSignal.any([signal, this.#stop.signal]);
+    ending.throwIfAborted();
+    const turn = this.#turns.add(async () => {
+      ending.throwIfAborted();
+      return await take(ending);
+    });
+    return await untilAborted(turn, ending);
+  }
+
+  async #sample(ms: number, signal: AbortSignal): Promise<TakenProfile> {
+    const members = await this.#callRoll(signal);
+    const startedAt = this.#clock.now();
+    const [started, usage] = [this.#clock.elapsed(), process.cpuUsage()];
+    using replies = new Replies<CpuReply>();
+    try {
+      broadcast({ kind: "start_cpu", intervalUs: SAMPLING_INTERVAL_US });
+      await this.#clock.sleep(ms, signal);
+    } catch (error) {
+      broadcast({ kind: "stop_cpu" });
+      throw error;
+    }
+    const durationMs = this.#clock.elapsed() - started;
+    const { user, system } = process.cpuUsage(usage);
+    broadcast({ kind: "stop_cpu", replyTo: replies.name });
+    await replies.collect(members.present.length, CPU_REPLY_MS, { clock: this.#clock, signal });
+    const profiles = replies.received.map(({ profile }) => profile);
+    const silent = without(namesOf(members.present), namesOf(replies.received));
+    const missing = [...members.missing, ...silent];
+    const timed = timeSamples(profiles, (user + system) * 1_000);
+    return { kind: "cpu", startedAt, durationMs, ...timed, missing };
+  }
+
+  async #examine(maxObjects: number | undefined, signal: AbortSignal): Promise<TakenProfile> {
+    const { present, missing } = await this.#callRoll(signal);
+    const startedAt = this.#clock.now();
+    const started = this.#clock.elapsed();
+    // Before the snapshots, which are memory themselves.
+    const resident = process.memoryUsage.rss();
+    await using worker = startHeapWorker();
+    const threads: ThreadProfile[] = [];
+    const silent: string[] = [];
+    // One after the other, so that not all threads pause at once.
+    for (const { member, thread } of present) {
+      const nodes = await untilAborted(worker.call({ member, maxObjects, limitMs: HEAP_REPLY_MS }), signal);
+      if (nodes === undefined) silent.push(thread);
+      else threads.push({ thread, nodes });
+    }
+    const durationMs = this.#clock.elapsed() - started;
+    const outside = Math.max(0, resident - sum(threads, ({ value }) => value));
+    const named = numberEqualNames(threads);
+    return { kind: "heap", startedAt, durationMs, threads: named, missing: [...missing, ...silent], outside };
+  }
+
+  async #callRoll(signal: AbortSignal): Promise<{ present: readonly Member[]; missing: readonly string[] }> {
+    using replies = new Replies<Member>();
+    const expected = [MAIN, ...runningThreads()];
+    broadcast({ kind: "roll_call", replyTo: replies.name });
+    await replies.collect(expected.length, ROLL_CALL_MS, { clock: this.#clock, signal });
+    return { present: replies.received, missing: without(expected, namesOf(replies.received)) };
+  }
+}
+
+function startHeapWorker(): WorkerCalls<HeapCall, readonly StackNode[] | undefined> {
+  return new WorkerCalls({
+    name: "the worker that reads heap snapshots",
+    start: () => new Worker(new URL("./heap-worker.ts", import.meta.url)),
+    // The call that waits for it is rejected.
+    onLost: () => {},
+    limitMs: HEAP_REPLY_MS + HEAP_SUM_MS,
+  });
+}
+
+/**
+ * Gives each sample its time. The sampler goes by the wall clock: on a busy machine a thread has less CPU time than samples, so that
+ * all of them together are never more than the CPU time of the process.
+ */
+function timeSamples(
+  profiles: readonly ThreadProfile[],
+  cpuNs: number,
+): Pick<TakenProfile, "threads" | "outside"> {
+  const samples = sum(profiles, ({ count }) => count);
+  const sampleNs = Math.min(SAMPLING_INTERVAL_US * 1_000, Math.floor(cpuNs / Math.max(1, samples)));
+  const threads = profiles.map((profile) => ({
+    ...profile,
+    nodes: profile.nodes.map((node) => ({ ...node, value: node.count * sampleNs })),
+  }));
+  return { threads: numberEqualNames(threads), outside: cpuNs - samples * sampleNs };
+}
+
+function sum(threads: readonly ThreadProfile[], of: (node: StackNode) => number): number {
+  return threads.reduce((total, { nodes }) => nodes.reduce((all, node) => all + of(node), total), 0);
+}
+
+function namesOf(members: readonly Member[]): readonly string[] {
+  return members.map(({ thread }) => thread);
+}
+
+/** Returns what is in `names` more often than in `others`. */
+function without(names: readonly string[], others: readonly string[]): string[] {
+  const rest = [...others];
+  return names.filter((name) => {
+    const at = rest.indexOf(name);
+    if (at >= 0) rest.splice(at, 1);
+    return at < 0;
+  });
+}
+
+/** Threads of several relays in one process have the same names. */
+function numberEqualNames(threads: readonly ThreadProfile[]): readonly ThreadProfile[] {
+  const seen = new Map<string, number>();
+  return threads.map((profile) => {
+    const nth = (seen.get(profile.thread) ?? 0) + 1;
+    seen.set(profile.thread, nth);
+    return nth === 1 ? profile : { ...profile, thread: `${profile.thread} (${nth})` };
+  });
 }

@@ -29,7 +29,8 @@ export interface RunningProfiling extends AsyncDisposable {
  */
 export function startProfiling(config: Config, parts: ProfilingParts): RunningProfiling {
   const running = new AsyncDisposableStack();
-  const cloud = running.use(startCloudProfiler(config, new Profiler(), parts));
+  const profiler = running.use(new Profiler(parts.clock));
+  const cloud = running.use(startCloudProfiler(config, profiler, parts));
   const { gate } = config.profiling;
   if (gate !== undefined) {
     const { supervisor, telemetry, specs } = parts;
@@ -46,9 +47,10 @@ function startCloudProfiler(
   { clock, supervisor, telemetry }: ProfilingParts,
 ): CloudProfiler {
   const { registry, sinks, cloudProfiler } = telemetry;
+  const { service, project, version = VERSION } = cloud;
   const agent = new CloudProfiler({
-    service: { ...cloud, version: cloud.version ?? VERSION },
-    api: new CloudProfilerApi({ endpoint: cloud.endpoint, relayVersion: VERSION }),
+    service: { service, project, version },
+    api: new CloudProfilerApi({ endpoint: cloud.endpoint, relayVersion: VERSION, clock }),
     metadata: new MetadataServer(cloud.metadataHost),
     ...{ profiler, clock, supervisor, emit: cloudProfiler.emit },
     openHealth: () => {

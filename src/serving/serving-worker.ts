@@ -1,5 +1,6 @@
 import { systemClock } from "../platform/clock.ts";
 import { forwardForeignOutput } from "../platform/process/foreign-output.ts";
+import { joinProfiling } from "../platform/profiling/join.ts";
 import { listenForFaults } from "../platform/supervisor.ts";
 import { serve } from "./serve.ts";
 
@@ -7,4 +8,4 @@ declare const self: Worker;
 
 forwardForeignOutput();
 // The thread continues after an uncaught error: its other clients are rarely affected.
-listenForFaults(serve(self, systemClock));
+listenForFaults(serve(self, systemClock, joinProfiling));

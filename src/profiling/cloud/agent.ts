@@ -2,24 +2,10 @@ import { backoffMs } from "../../platform/backoff.ts";
 import type { Clock } from "../../platform/clock.ts";
 import { encodePprof } from "../pprof.ts";
 import type { Profiler } from "../profiler.ts";
-import {
-  type ApiFailure,
-  adviseOn,
-  type CloudProfilerApi,
-  type Deployment,
-  type RequestedProfile,
-} from "./api.ts";
-import { type Credentials, findCredentials } from "./credentials.ts";
+import { type ApiFailure, type CloudProfilerApi, findFix, type RequestedProfile } from "./api.ts";
 import type { CloudProfilerSource, EmitCloudProfilerEvent } from "./events.ts";
 import type { MetadataServer } from "./metadata.ts";
-
-/** What profiles are labelled with. */
-export interface ProfiledService {
-  readonly service: string;
-  readonly version: string;
-  /** Undefined if the credentials or the machine have to name it. */
-  readonly project: string | undefined;
-}
+import { openSession, type ProfiledService, type Session } from "./session.ts";
 
 /** Whether profiles reach Google. */
 export interface ExportHealth {
@@ -50,14 +36,6 @@ const PAUSE_MS = 10_000;
 
 /** A heap profile pauses a thread for about 1.3 µs per object. */
 const MAX_OBJECTS_PER_THREAD = 100_000;
-
-/** What is known once there are credentials. */
-interface Session {
-  readonly credentials: Credentials;
-  readonly deployment: Deployment;
-  /** Those of this process: replicas of one deployment differ in them. */
-  readonly labels: Readonly<Record<string, string>>;
-}
 
 /** Takes profiles when Google Cloud Profiler asks for them. */
 export class CloudAgent {
@@ -146,7 +124,7 @@ export class CloudAgent {
     signal: AbortSignal,
   ): Promise<T | ApiFailure> {
     const session = this.#session ?? (await this.#open(signal));
-    if ("reason" in session) return session;
+    if (session.kind === "failed") return session;
     this.#session = session;
     const signed = await session.credentials.headers(signal);
     if (signed.kind === "headers") return send(session, signed.headers);
@@ -157,30 +135,14 @@ export class CloudAgent {
 
   async #open(signal: AbortSignal): Promise<Session | ApiFailure> {
     const { metadata, service, emit, source } = this.#options;
-    const found = await findCredentials(metadata, signal);
-    if (found.kind === "failed") return found;
-    const { credentials } = found;
-    const project = service.project ?? credentials.project;
-    if (project === undefined) return { kind: "failed", reason: NO_PROJECT };
-    const [zonePath, instance] = await Promise.all([
-      metadata.read("instance/zone", signal),
-      metadata.read("instance/name", signal),
-    ]);
-    // It is `projects/{number}/zones/{zone}`.
-    const zone = zonePath?.split("/").at(-1);
-    const { service: target, version } = service;
-    const labels = { language: "nodejs", version, ...(zone !== undefined && { zone }) };
-    if (!this.#hasStarted) {
-      this.#hasStarted = true;
-      const { source: from, account } = credentials;
-      const facts = { service: target, version, project, zone, credentials: from, account };
-      emit({ kind: "cloud_profiler_started", source, ...facts });
-    }
-    return {
-      credentials,
-      deployment: { projectId: project, target, labels },
-      labels: instance === undefined ? {} : { instance },
-    };
+    const session = await openSession(service, metadata, signal);
+    if (session.kind === "failed" || this.#hasStarted) return session;
+    this.#hasStarted = true;
+    const { credentials, deployment, zone } = session;
+    const { source: from, account } = credentials;
+    const facts = { ...service, project: deployment.projectId, zone, credentials: from, account };
+    emit({ kind: "cloud_profiler_started", source, ...facts });
+    return session;
   }
 
   #failed(failure: ApiFailure): number {
@@ -192,10 +154,8 @@ export class CloudAgent {
   }
 
   #describe(failure: ApiFailure): string {
-    const { project } = this.#options.service;
-    const { deployment, credentials } = this.#session ?? {};
-    const about = { project: deployment?.projectId ?? project, account: credentials?.account };
-    return adviseOn(failure, about);
+    const fix = failure.fix ?? (this.#session && findFix(failure, this.#session));
+    return fix === undefined ? failure.reason : `${failure.reason}; ${fix}`;
   }
 
   #backOff(): number {
@@ -205,5 +165,3 @@ export class CloudAgent {
 
 const UNAUTHORIZED = 401;
 const FORBIDDEN = 403;
-
-const NO_PROJECT = "neither the credentials nor the machine name a project; set --gcp-profiler-project";

@@ -1,3 +1,5 @@
+import { abortAfter } from "../../platform/abort.ts";
+import type { Clock } from "../../platform/clock.ts";
 import { describeNetworkError } from "../../platform/network-errors.ts";
 
 /** The profiles that the relay takes, by their names in the API. */
@@ -38,6 +40,8 @@ export interface ApiFailure {
   readonly status?: number;
   /** One line without secrets: the codes of the answer, or of the connection. */
   readonly reason: string;
+  /** What to do, if that is known. */
+  readonly fix?: string;
   /** How long the server wants to be left alone. */
   readonly delayMs?: number;
 }
@@ -49,6 +53,7 @@ interface ApiOptions {
   /** Without `/v2`. */
   readonly endpoint: string;
   readonly relayVersion: string;
+  readonly clock: Clock;
 }
 
 /**
@@ -69,8 +74,10 @@ const MAX_ANSWER_BYTES = 256 * 1024;
 export class CloudProfilerApi {
   readonly #endpoint: string;
   readonly #userAgent: string;
+  readonly #clock: Clock;
 
-  constructor({ endpoint, relayVersion }: ApiOptions) {
+  constructor({ endpoint, relayVersion, clock }: ApiOptions) {
+    this.#clock = clock;
     this.#endpoint = `${endpoint}/v2`;
     this.#userAgent = `statsig-forward-proxy/${relayVersion}`;
   }
@@ -114,7 +121,9 @@ export class CloudProfilerApi {
     }: { readonly body: object; readonly signed: SignedHeaders; readonly limitMs: number },
     signal: AbortSignal,
   ): Promise<Answer | ApiFailure> {
-    const limited = AbortSignal.any([signal, AbortSignal.timeout(limitMs)]);
+    const limit = new AbortController();
+    const limited = AbortSignal.any([signal, limit.signal]);
+    abortAfter(limit, limitMs, this.#clock);
     const headers = { ...signed, "content-type": "application/json", "user-agent": this.#userAgent };
     const request: RequestInit & { readonly timeout: false } = {
       ...{ method, headers, body: JSON.stringify(body), signal: limited },
@@ -128,8 +137,10 @@ export class CloudProfilerApi {
       return { kind: "answered", status: response.status, json: parseJson(await readText(response)) };
     } catch (error) {
       signal.throwIfAborted();
-      if (limited.aborted) return { kind: "failed", reason: `no answer within ${limitMs / 1_000} s` };
+      if (limit.signal.aborted) return { kind: "failed", reason: `no answer within ${limitMs / 1_000} s` };
       return { kind: "failed", reason: `no answer: ${describeNetworkError(error)}` };
+    } finally {
+      limit.abort();
     }
   }
 }
@@ -229,16 +240,18 @@ function parseDuration(value: unknown): number | undefined {
   return seconds === undefined ? undefined : Number(seconds) * 1_000;
 }
 
-/** Returns why a request failed and, if the project or its roles are the reason, what to do. */
-export function adviseOn(
-  { status, reason }: ApiFailure,
-  { project, account }: { readonly project: string | undefined; readonly account: string | undefined },
-): string {
-  if (status !== FORBIDDEN) return reason;
-  const where = project === undefined ? "the project" : `project ${project}`;
-  return reason.includes(API_DISABLED)
-    ? `${reason}; enable cloudprofiler.googleapis.com in ${where}`
-    : `${reason}; grant roles/cloudprofiler.agent to ${account ?? "the account of the credentials"} in ${where}`;
+/** Returns what to do about a request that failed because of the project or its roles. */
+export function findFix({ status, reason }: ApiFailure, about: ApiCaller): string | undefined {
+  if (status !== FORBIDDEN) return undefined;
+  const { projectId } = about.deployment;
+  if (reason.includes(API_DISABLED)) return `enable cloudprofiler.googleapis.com in project ${projectId}`;
+  const account = about.credentials.account ?? "the account of the credentials";
+  return `grant roles/cloudprofiler.agent to ${account} in project ${projectId}`;
+}
+
+interface ApiCaller {
+  readonly deployment: Deployment;
+  readonly credentials: { readonly account: string | undefined };
 }
 
 const FORBIDDEN = 403;

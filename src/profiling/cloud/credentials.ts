@@ -23,10 +23,11 @@ type HeadersOutcome =
   | { readonly kind: "headers"; readonly headers: Readonly<Record<string, string>> }
   | CredentialsFailure;
 
-/** `reason` is one line without secrets that says what to do. */
 interface CredentialsFailure {
   readonly kind: "failed";
+  /** One line without secrets. */
   readonly reason: string;
+  readonly fix: string;
 }
 
 /** The least that Cloud Profiler's API accepts, and one that virtual machines have by default. */
@@ -67,7 +68,7 @@ export async function findCredentials(
     return { kind: "found", credentials: { source, account, project, headers } };
   } catch (error) {
     signal.throwIfAborted();
-    return { kind: "failed", reason: describeMissing(error, noMetadata) };
+    return { kind: "failed", reason: describeMissing(error, noMetadata), fix: HOW_TO };
   }
 }
 
@@ -88,7 +89,8 @@ async function readHeaders(client: AuthClient, signal: AbortSignal): Promise<Hea
     return { kind: "headers", headers: Object.fromEntries(headers) };
   } catch (error) {
     signal.throwIfAborted();
-    return { kind: "failed", reason: `no access token: ${describeFailure(error)}` };
+    const fix = "check that the account and its key exist, and the clock of this machine";
+    return { kind: "failed", reason: `no access token: ${describeFailure(error)}`, fix };
   }
 }
 
@@ -102,15 +104,15 @@ const HOW_TO = "set GOOGLE_APPLICATION_CREDENTIALS to the JSON file of a service
 function describeMissing(error: unknown, noMetadata: string | undefined): string {
   const { message = "", code, response } = error as LibraryError;
   if (/default credentials/i.test(message)) {
-    return `no credentials: no file is given, and there is no metadata server (${noMetadata}); ${HOW_TO}`;
+    return `no credentials: no file is given, and there is no metadata server (${noMetadata})`;
   }
   if (response === undefined && code !== undefined && FILE_CODES.includes(code)) {
-    return `GOOGLE_APPLICATION_CREDENTIALS cannot be read (${code}); ${HOW_TO}`;
+    return `GOOGLE_APPLICATION_CREDENTIALS cannot be read (${code})`;
   }
   if (/GOOGLE_APPLICATION_CREDENTIALS/.test(message)) {
-    return `GOOGLE_APPLICATION_CREDENTIALS is not a file with credentials; ${HOW_TO}`;
+    return `GOOGLE_APPLICATION_CREDENTIALS is not a file with credentials`;
   }
-  return `credentials cannot be used: ${describeFailure(error)}; ${HOW_TO}`;
+  return `credentials cannot be used: ${describeFailure(error)}`;
 }
 
 const FILE_CODES: readonly string[] = ["ENOENT", "EACCES", "EISDIR", "ENOTDIR", "ELOOP"];

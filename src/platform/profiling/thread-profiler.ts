@@ -1,0 +1,92 @@
+import { Session } from "node:inspector";
+import { getHeapSnapshot, getHeapStatistics } from "node:v8";
+import { type Order, reply } from "./orders.ts";
+import { toThreadProfile, type V8Profile } from "./v8-profile.ts";
+
+/** Takes the profiles of the thread that it runs in. Loaded by the first order. */
+export class ThreadProfiler {
+  readonly #thread: string;
+  readonly #member = crypto.randomUUID();
+  #sampling: Session | undefined;
+
+  constructor(thread: string) {
+    this.#thread = thread;
+  }
+
+  async follow(order: Order): Promise<void> {
+    const self = { member: this.#member, thread: this.#thread };
+    switch (order.kind) {
+      case "roll_call":
+        reply(order.replyTo, self);
+        return;
+      case "start_cpu":
+        return await this.#startSampling(order.intervalUs);
+      case "stop_cpu": {
+        const profile = await this.#stopSampling();
+        if (profile === undefined || order.replyTo === undefined) return;
+        reply(order.replyTo, { ...self, profile: toThreadProfile(this.#thread, profile) });
+        return;
+      }
+      case "snapshot_heap":
+        if (order.member === this.#member) await snapshotHeap(order);
+    }
+  }
+
+  async #startSampling(intervalUs: number): Promise<void> {
+    const session = new Session();
+    session.connect();
+    this.#sampling = session;
+    await call(session, "Profiler.enable");
+    await call(session, "Profiler.setSamplingInterval", { interval: intervalUs });
+    await call(session, "Profiler.start");
+  }
+
+  async #stopSampling(): Promise<V8Profile | undefined> {
+    const session = this.#sampling;
+    this.#sampling = undefined;
+    if (session === undefined) return undefined;
+    try {
+      const { profile } = await call<{ profile: V8Profile }>(session, "Profiler.stop");
+      await call(session, "Profiler.disable");
+      return profile;
+    } finally {
+      session.disconnect();
+    }
+  }
+}
+
+function call<T>(session: Session, method: string, parameters: object = {}): Promise<T> {
+  return new Promise((resolve, reject) => {
+    session.post(method, parameters, (error: Error | null, result?: object) =>
+      error === null ? resolve(result as T) : reject(error),
+    );
+  });
+}
+
+async function snapshotHeap({
+  maxObjects = Number.POSITIVE_INFINITY,
+  replyTo,
+}: Extract<Order, { kind: "snapshot_heap" }>): Promise<void> {
+  const { objects, bytes } = await measureHeap();
+  if (objects > maxObjects) {
+    reply(replyTo, { kind: "not_examined", objects, bytes });
+    return;
+  }
+  const parts: Buffer[] = [];
+  for await (const part of getHeapSnapshot()) parts.push(Buffer.from(part));
+  reply(replyTo, { kind: "snapshot", text: Buffer.concat(parts).toString() });
+}
+
+/** An object has about this many bytes, on average, where the runtime does not count objects. */
+const TYPICAL_OBJECT_BYTES = 50;
+
+/** Takes some milliseconds, unlike a snapshot. */
+async function measureHeap(): Promise<{ readonly objects: number; readonly bytes: number }> {
+  if (process.versions.bun !== undefined) {
+    const { heapStats } = await import("bun:jsc");
+    const { objectCount, heapSize } = heapStats();
+    return { objects: objectCount, bytes: heapSize };
+  }
+  const { used_heap_size: bytes } = getHeapStatistics();
+  return { objects: Math.ceil(bytes / TYPICAL_OBJECT_BYTES), bytes };
+}
