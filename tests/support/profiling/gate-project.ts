@@ -56,8 +56,9 @@ export function publishSwitch(upstream: Upstream, number: number, isOn: boolean)
   publishGates(upstream, number, [gateOf(PROFILING_GATE, [everyone], isOn)]);
 }
 
-/** What the relay is given for a gate. It finds neither credentials nor Google from here. */
+/** What the relay is given for a gate. It finds neither credentials nor Google. */
 export const GATE_ENV = {
+  HOME: "/nonexistent",
   STATSIG_SERVER_SDK_KEY: GATE_KEY,
   HOSTNAME: "relay-7",
   GCE_METADATA_HOST: "127.0.0.1:1",
