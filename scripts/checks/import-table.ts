@@ -10,6 +10,7 @@ const domain = ["specs", "log-events", "id-lists", "access"];
 export const folderRules: Readonly<Record<string, FolderRule>> = {
   gen: { may: [] },
   platform: { may: [] },
+  profiling: { may: ["gen", "platform"] },
   access: { may: ["platform"] },
   specs: { may: ["access", "gen", "platform"] },
   bootstrap: { may: ["access", "platform", "specs"] },
@@ -23,7 +24,7 @@ export const folderRules: Readonly<Record<string, FolderRule>> = {
   server: { may: ["platform"] },
   streams: { may: [...domain, "platform", "server"] },
   grpc: { may: [...domain, "gen", "platform", "server", "streams"] },
-  http: { may: [...domain, "gen", "grpc", "platform", "server", "streams"] },
+  http: { may: [...domain, "gen", "grpc", "platform", "profiling", "server", "streams"] },
   serving: { may: [...domain, "grpc", "http", "platform", "server", "streams", "telemetry"] },
   control: { may: [...domain, "platform", "serving"], mayTypes: ["grpc", "http", "server", "streams"] },
   telemetry: {
@@ -90,6 +91,8 @@ export const packageFences: Readonly<Record<string, readonly string[]>> = {
   "@connectrpc/": ["grpc", "gen", "demo", "http", "doctor"],
   "@bufbuild/protobuf": [
     ...["grpc", "gen", "demo", "http"],
+    // Loaded by the first profile that becomes pprof.
+    "profiling/pprof.ts",
     // The payload Worker alone loads them.
     ...["specs/deltas/apply.ts", "specs/deltas/compute.ts", "specs/deltas/history.ts"],
   ],

@@ -4,6 +4,7 @@ import type { ThreadEnd } from "../control/serving-thread.ts";
 import { withTimeout } from "../platform/abort.ts";
 import { type Clock, systemClock } from "../platform/clock.ts";
 import type { ProcessFaults, Supervisor } from "../platform/supervisor.ts";
+import { Profiler } from "../profiling/profiler.ts";
 import { CertificateWatch } from "../server/certificate-watch.ts";
 import { CertificateError } from "../server/certificates.ts";
 import type { Logger } from "../telemetry/logging/logger.ts";
@@ -88,7 +89,9 @@ export async function startRelay(
   registerGauges(registry, config, { clock, health, serving, ...served });
   const status = startStatus(config, { clock, health, telemetry, backup, serving, ...served });
   const operatorRoutes = openOperatorRoutes({ ...parts, ...served, backup, serving }, starting);
-  const management = starting.use(startManagement(config, { ...parts, health, status, operatorRoutes }));
+  const profiler = starting.use(new Profiler(clock));
+  const operated = { ...parts, health, status, operatorRoutes, profiler };
+  const management = starting.use(startManagement(config, operated));
   health.become("serving");
   const manager = starting.use(
     await startServiceManager(config, { ...parts, logger, notReady: () => health.notReady() }),

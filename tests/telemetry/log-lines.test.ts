@@ -99,6 +99,7 @@ warn  wrong_protocol: client speaks another protocol than the port (reason clien
 warn  connections_lowered: lowered --max-connections: limit of open files too low (connections_per_port open_files)
 info  operator_acted: operator action (action sdk_key client version)
 warn  operator_refused: rejected request to the operator API: wrong token (client)
+info  profile_taken: profile taken (profile client duration_ms threads missing bytes)
 info  certificate_loaded: certificate replaced (serial expires)
 warn  certificate_refused: invalid certificate files, keeping the current certificate (reason)
 warn  certificate_expires_soon: certificate expires soon (expires days_left)
