@@ -10,7 +10,6 @@ const domain = ["specs", "log-events", "id-lists", "access"];
 export const folderRules: Readonly<Record<string, FolderRule>> = {
   gen: { may: [] },
   platform: { may: [] },
-  profiling: { may: ["gen", "platform"] },
   access: { may: ["platform"] },
   specs: { may: ["access", "gen", "platform"] },
   bootstrap: { may: ["access", "platform", "specs"] },
@@ -20,18 +19,25 @@ export const folderRules: Readonly<Record<string, FolderRule>> = {
   redis: { may: [...domain, "platform"] },
   sqlite: { may: [...domain, "platform"] },
   spool: { may: [...domain, "platform", "sqlite"] },
-  profiling: { may: ["gen", "platform"] },
   server: { may: ["platform"] },
   streams: { may: [...domain, "platform", "server"] },
   grpc: { may: [...domain, "gen", "platform", "server", "streams"] },
-  http: { may: [...domain, "gen", "grpc", "platform", "profiling", "server", "streams"] },
+  http: { may: [...domain, "gen", "grpc", "platform", "server", "streams"], mayTypes: ["profiling"] },
   serving: { may: [...domain, "grpc", "http", "platform", "server", "streams", "telemetry"] },
   control: { may: [...domain, "platform", "serving"], mayTypes: ["grpc", "http", "server", "streams"] },
   telemetry: {
     may: [...domain, "platform"],
     mayTypes: [
-      ...["bootstrap", "upstream", "redis", "sqlite", "spool"],
-      ...["http", "grpc", "profiling", "server", "streams"],
+      "bootstrap",
+      "profiling",
+      "upstream",
+      "redis",
+      "sqlite",
+      "spool",
+      "http",
+      "grpc",
+      "server",
+      "streams",
     ],
   },
   config: { may: ["access", "platform", "redis", "sqlite", "telemetry"], mayTypes: ["server"] },
@@ -56,6 +62,7 @@ export const folderRules: Readonly<Record<string, FolderRule>> = {
       "version",
     ],
   },
+  profiling: { may: ["access", "gen", "platform", "specs", "version"] },
   demo: { may: ["gen", "platform"] },
   doctor: {
     may: [
@@ -90,9 +97,7 @@ export const packageFences: Readonly<Record<string, readonly string[]>> = {
   hono: ["http"],
   "@connectrpc/": ["grpc", "gen", "demo", "http", "doctor"],
   "@bufbuild/protobuf": [
-    ...["grpc", "gen", "demo", "http"],
-    // Loaded by the first profile that becomes pprof.
-    "profiling/pprof.ts",
+    ...["grpc", "gen", "demo", "http", "profiling"],
     // The payload Worker alone loads them.
     ...["specs/deltas/apply.ts", "specs/deltas/compute.ts", "specs/deltas/history.ts"],
   ],
@@ -100,8 +105,9 @@ export const packageFences: Readonly<Record<string, readonly string[]>> = {
   "@bufbuild/protobuf/wire": ["grpc", "gen", "demo", "http", "specs"],
   "@opentelemetry/": ["telemetry"],
   ioredis: ["redis"],
+  "google-auth-library": ["profiling/cloud"],
+  "statsig-node": ["profiling/gate"],
   citty: ["cli"],
-  "google-auth-library": ["profiling/cloud/credentials.ts"],
   yaml: ["config/file.ts", "cli/print-config.ts"],
   "smol-toml": ["config/file.ts"],
 };

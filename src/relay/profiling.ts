@@ -16,21 +16,17 @@ interface ProfilingParts {
 }
 
 export interface RunningProfiling extends AsyncDisposable {
+  readonly profiler: Profiler;
   /** Sends profiles to Google Cloud while it is on. */
   readonly cloud: CloudProfiler;
 }
 
-/** Makes the profilers ready, and turns that of Google Cloud on if the configuration says so. Nothing runs while none is on. */
+/** Makes the profiler ready, and turns the agent of Google Cloud on if the configuration says so. Nothing runs until a profile is wanted. */
 export function startProfiling(config: Config, parts: ProfilingParts): RunningProfiling {
-  const profiler = new Profiler(parts.clock);
-  const cloud = startCloudProfiler(config, profiler, parts);
-  return {
-    cloud,
-    async [Symbol.asyncDispose]() {
-      await cloud[Symbol.asyncDispose]();
-      profiler[Symbol.dispose]();
-    },
-  };
+  const running = new AsyncDisposableStack();
+  const profiler = running.use(new Profiler(parts.clock));
+  const cloud = running.use(startCloudProfiler(config, profiler, parts));
+  return { profiler, cloud, [Symbol.asyncDispose]: () => running.disposeAsync() };
 }
 
 function startCloudProfiler(

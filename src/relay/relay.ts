@@ -4,7 +4,6 @@ import type { ThreadEnd } from "../control/serving-thread.ts";
 import { withTimeout } from "../platform/abort.ts";
 import { type Clock, systemClock } from "../platform/clock.ts";
 import type { ProcessFaults, Supervisor } from "../platform/supervisor.ts";
-import { Profiler } from "../profiling/profiler.ts";
 import { CertificateWatch } from "../server/certificate-watch.ts";
 import { CertificateError } from "../server/certificates.ts";
 import type { Logger } from "../telemetry/logging/logger.ts";
@@ -85,11 +84,10 @@ export async function startRelay(
   const warmUp = config.warmUpJson && new WarmUp(config.warmUpJson, { specs, idLists, clock, logger });
   if (warmUp) health.require(() => warmUp.notReady());
 
-  starting.use(startProfiling(config, parts));
   registerGauges(registry, config, { clock, health, serving, ...served });
   const status = startStatus(config, { clock, health, telemetry, backup, serving, ...served });
   const operatorRoutes = openOperatorRoutes({ ...parts, ...served, backup, serving }, starting);
-  const profiler = starting.use(new Profiler(clock));
+  const { profiler } = starting.use(startProfiling(config, parts));
   const operated = { ...parts, health, status, operatorRoutes, profiler };
   const management = starting.use(startManagement(config, operated));
   health.become("serving");

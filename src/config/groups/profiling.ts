@@ -2,8 +2,6 @@ import type { OptionGroup, VariableSpec } from "../option.ts";
 import { type Environment, invalidValue, readUrl, type Settings } from "../settings.ts";
 
 export interface ProfilingConfig {
-  /** `--debug-endpoints`: the management port takes profiles on request. */
-  readonly debugEndpoints: boolean;
   readonly cloud: CloudProfilingConfig;
 }
 
@@ -34,7 +32,6 @@ const PROJECT = /^[a-z][-a-z0-9:.]{4,61}[a-z0-9]$/;
 /** Throws {@link ConfigError}. */
 export function readProfiling(settings: Settings, env: Environment): ProfilingConfig {
   return {
-    debugEndpoints: settings.flag(PROFILING.debugEndpoints),
     cloud: {
       isForced: settings.flag(PROFILING.forceGcpProfilingEnabled),
       service: readService(settings, env),
@@ -69,11 +66,6 @@ function readProject(settings: Settings, env: Environment): string | undefined {
 
 /** The options of profiling, in the order of `--help`. */
 export const PROFILING = {
-  debugEndpoints: {
-    name: "debug-endpoints",
-    kind: "flag",
-    description: "Serve POST /debug/profile and /debug/heap on the management port",
-  },
   forceGcpProfilingEnabled: {
     name: "force-gcp-profiling-enabled",
     kind: "flag",
