@@ -98,7 +98,6 @@
   "log-format",
   "log-level",
   "debug-logging",
-  "debug-endpoints",
   "force-gcp-profiling-enabled",
   "gcp-profiler-service",
   "gcp-profiler-project",
@@ -126,7 +125,6 @@
   "otlp-logging",
   "otlp-tracing",
   "debug-logging",
-  "debug-endpoints",
   "force-gcp-profiling-enabled"
 ]
 {{- end }}
@@ -231,7 +229,6 @@
   "SFP_LOG_FORMAT",
   "SFP_LOG_LEVEL",
   "SFP_DEBUG_LOGGING",
-  "SFP_DEBUG_ENDPOINTS",
   "SFP_FORCE_GCP_PROFILING_ENABLED",
   "SFP_GCP_PROFILER_SERVICE",
   "SFP_GCP_PROFILER_PROJECT",
