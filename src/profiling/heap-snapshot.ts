@@ -19,13 +19,19 @@ interface HeapSnapshot {
 const MAX_DEPTH = 12;
 
 /** A place that holds less than this part of all bytes, with all that is below it, counts for what holds it. */
-const SMALLEST_PART = 1 / 5_000;
+const SMALLEST_PART = 1 / 1_000;
 
 /** An object with more properties is a table: their names are data. */
 const MAX_NAMED_PROPERTIES = 40;
 
 /** The text of such a node is data of the relay or its clients, which must not leave in a profile. */
 const TEXT_TYPES: ReadonlySet<string> = new Set(["string", "concatenated string", "sliced string", "symbol"]);
+
+/** What holds the variables of a function or a module, in the words of the runtime and in those of a profile. */
+const SCOPES: Readonly<Record<string, string>> = {
+  "system / JSLexicalEnvironment": "(variables of a function)",
+  "system / JSModuleEnvironment": "(variables of a module)",
+};
 
 /**
  * Sums up a heap snapshot by what holds the memory: each object counts for the shortest path of references from the roots, in
@@ -42,11 +48,11 @@ class HeapGraph {
   readonly #snapshot: HeapSnapshot;
   readonly #nodeWidth: number;
   readonly #edgeWidth: number;
-  readonly #nodeField: (name: string) => number;
-  readonly #edgeField: (name: string) => number;
+  readonly #nodeField: Record<"type" | "name" | "bytes" | "edges", number>;
+  readonly #edgeField: Record<"type" | "name" | "target", number>;
   readonly #nodeTypes: readonly string[];
   readonly #edgeTypes: readonly string[];
-  /** Of each object, the index of its first reference. */
+  /** The index of the first reference, by object. */
   readonly #firstEdge: Int32Array;
 
   constructor(snapshot: HeapSnapshot) {
@@ -54,20 +60,28 @@ class HeapGraph {
     this.#snapshot = snapshot;
     this.#nodeWidth = node_fields.length;
     this.#edgeWidth = edge_fields.length;
-    this.#nodeField = (name) => node_fields.indexOf(name);
-    this.#edgeField = (name) => edge_fields.indexOf(name);
-    this.#nodeTypes = [node_types[node_fields.indexOf("type")] ?? []].flat();
-    this.#edgeTypes = [edge_types[edge_fields.indexOf("type")] ?? []].flat();
+    this.#nodeField = {
+      type: node_fields.indexOf("type"),
+      name: node_fields.indexOf("name"),
+      bytes: node_fields.indexOf("self_size"),
+      edges: node_fields.indexOf("edge_count"),
+    };
+    this.#edgeField = {
+      type: edge_fields.indexOf("type"),
+      name: edge_fields.indexOf("name_or_index"),
+      target: edge_fields.indexOf("to_node"),
+    };
+    this.#nodeTypes = [node_types[this.#nodeField.type] ?? []].flat();
+    this.#edgeTypes = [edge_types[this.#edgeField.type] ?? []].flat();
     this.size = snapshot.nodes.length / this.#nodeWidth;
     this.#firstEdge = new Int32Array(this.size + 1);
-    const count = this.#nodeField("edge_count");
     for (let node = 0; node < this.size; node++) {
-      this.#firstEdge[node + 1] = (this.#firstEdge[node] ?? 0) + this.#node(node, count);
+      this.#firstEdge[node + 1] = (this.#firstEdge[node] ?? 0) + this.#node(node, this.#nodeField.edges);
     }
   }
 
   bytes(node: number): number {
-    return this.#node(node, this.#nodeField("self_size"));
+    return this.#node(node, this.#nodeField.bytes);
   }
 
   edgesOf(node: number): readonly [first: number, end: number] {
@@ -75,28 +89,29 @@ class HeapGraph {
   }
 
   target(edge: number): number {
-    return this.#edge(edge, this.#edgeField("to_node")) / this.#nodeWidth;
+    return this.#edge(edge, this.#edgeField.target) / this.#nodeWidth;
   }
 
   isWeak(edge: number): boolean {
-    return this.#edgeTypes[this.#edge(edge, this.#edgeField("type"))] === "weak";
+    return this.#edgeTypes[this.#edge(edge, this.#edgeField.type)] === "weak";
   }
 
   /** Returns the class of the object, or what it is to the runtime. */
   className(node: number): string {
-    const type = this.#nodeTypes[this.#node(node, this.#nodeField("type"))] ?? "";
+    const type = this.#nodeTypes[this.#node(node, this.#nodeField.type)] ?? "";
+    if (node === 0) return "(roots)";
     if (TEXT_TYPES.has(type)) return `(${type})`;
-    const name = this.#snapshot.strings[this.#node(node, this.#nodeField("name"))] ?? "";
-    return isIdentifier(name) ? name : `(${type})`;
+    const name = this.#snapshot.strings[this.#node(node, this.#nodeField.name)] ?? "";
+    return SCOPES[name] ?? (isIdentifier(name) ? name : `(${type})`);
   }
 
   /** Returns the name of the property that a reference is; empty if it has none, or one that may be data. */
   propertyName(edge: number, owner: number): string {
-    const type = this.#edgeTypes[this.#edge(edge, this.#edgeField("type"))];
+    const type = this.#edgeTypes[this.#edge(edge, this.#edgeField.type)];
     if (type !== "property" && type !== "context") return "";
     const [first, end] = this.edgesOf(owner);
     if (end - first > MAX_NAMED_PROPERTIES) return "";
-    const name = this.#snapshot.strings[this.#edge(edge, this.#edgeField("name_or_index"))] ?? "";
+    const name = this.#snapshot.strings[this.#edge(edge, this.#edgeField.name)] ?? "";
     return isIdentifier(name) ? name : "";
   }
 

@@ -23,7 +23,15 @@ export interface TakenProfile {
 }
 
 /** Another profile is being taken. */
-export class ProfilerBusy extends Error {}
+export class ProfilerBusy extends Error {
+  /** When it will be over, as far as this is known. */
+  readonly retryAfterMs: number;
+
+  constructor(retryAfterMs: number) {
+    super("another profile is being taken");
+    this.retryAfterMs = retryAfterMs;
+  }
+}
 
 interface CpuOptions {
   readonly seconds: number;
@@ -48,7 +56,7 @@ const HEAP_REPLY_MS = 15_000;
 /** Beside the snapshot, the time to sum it up on a busy machine. */
 const HEAP_SUM_MS = 60_000;
 
-/** The name of the main thread, which takes part from the start of the profiler to its end. */
+/** The name of the main thread, which takes part once there is a profiler. */
 const MAIN = "main";
 
 /** Takes profiles of all threads of this process, one at a time. Costs nothing between profiles. */
@@ -56,10 +64,12 @@ export class Profiler implements Disposable {
   readonly #clock: Clock;
   readonly #turns = new PQueue({ concurrency: 1 });
   readonly #stop = new AbortController();
-  readonly #main = joinProfiling(MAIN);
+  /** When the profile that is being taken will be over, on the monotonic clock. */
+  #endsAt = 0;
 
   constructor(clock: Clock) {
     this.#clock = clock;
+    joinProfiling(MAIN);
   }
 
   /** Resolves when the time is over. Throws the reason of the signal, or {@link ProfilerBusy}. */
@@ -75,7 +85,6 @@ export class Profiler implements Disposable {
   /** Ends the profile that is being taken. */
   [Symbol.dispose](): void {
     this.#stop.abort(new Error("the relay is shutting down"));
-    this.#main[Symbol.dispose]();
   }
 
   async #inTurn(
@@ -83,7 +92,7 @@ export class Profiler implements Disposable {
     take: (signal: AbortSignal) => Promise<TakenProfile>,
   ): Promise<TakenProfile> {
     const isBusy = this.#turns.pending + this.#turns.size > 0;
-    if (isBusy && !wait) throw new ProfilerBusy("another profile is being taken");
+    if (isBusy && !wait) throw new ProfilerBusy(Math.max(0, this.#endsAt - this.#clock.elapsed()));
     const ending = AbortSignal.any([signal, this.#stop.signal]);
     ending.throwIfAborted();
     const turn = this.#turns.add(async () => {
@@ -97,6 +106,7 @@ export class Profiler implements Disposable {
     const members = await this.#callRoll(signal);
     const startedAt = this.#clock.now();
     const [started, usage] = [this.#clock.elapsed(), process.cpuUsage()];
+    this.#endsAt = started + ms;
     using replies = new Replies<CpuReply>();
     try {
       broadcast({ kind: "start_cpu", intervalUs: SAMPLING_INTERVAL_US });

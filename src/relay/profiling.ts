@@ -19,13 +19,14 @@ interface ProfilingParts {
 }
 
 export interface RunningProfiling extends AsyncDisposable {
+  readonly profiler: Profiler;
   /** Sends profiles to Google Cloud while it is on. */
   readonly cloud: CloudProfiler;
 }
 
 /**
- * Makes the profilers ready, and turns that of Google Cloud on if the configuration says so, or a gate, now or later. Nothing runs
- * while none is on.
+ * Makes the profiler ready, and turns the agent of Google Cloud on if the configuration says so, or a gate, now or later. Nothing runs
+ * until a profile is wanted.
  */
 export function startProfiling(config: Config, parts: ProfilingParts): RunningProfiling {
   const running = new AsyncDisposableStack();
@@ -38,7 +39,7 @@ export function startProfiling(config: Config, parts: ProfilingParts): RunningPr
     const turn = (on: boolean) => cloud.setEnabled("gate", on);
     running.use(new ProfilingGate({ ...gate, store: specs.store, supervisor, turn, emit }));
   }
-  return { cloud, [Symbol.asyncDispose]: () => running.disposeAsync() };
+  return { profiler, cloud, [Symbol.asyncDispose]: () => running.disposeAsync() };
 }
 
 function startCloudProfiler(

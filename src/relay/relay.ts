@@ -84,11 +84,12 @@ export async function startRelay(
   const warmUp = config.warmUpJson && new WarmUp(config.warmUpJson, { specs, idLists, clock, logger });
   if (warmUp) health.require(() => warmUp.notReady());
 
-  starting.use(startProfiling(config, { ...parts, specs }));
   registerGauges(registry, config, { clock, health, serving, ...served });
   const status = startStatus(config, { clock, health, telemetry, backup, serving, ...served });
   const operatorRoutes = openOperatorRoutes({ ...parts, ...served, backup, serving }, starting);
-  const management = starting.use(startManagement(config, { ...parts, health, status, operatorRoutes }));
+  const { profiler } = starting.use(startProfiling(config, { ...parts, specs }));
+  const operated = { ...parts, health, status, operatorRoutes, profiler };
+  const management = starting.use(startManagement(config, operated));
   health.become("serving");
   const manager = starting.use(
     await startServiceManager(config, { ...parts, logger, notReady: () => health.notReady() }),

@@ -84,7 +84,7 @@ describe("the OpenAPI documents", () => {
   test("name only paths and methods that a relay has", async () => {
     await using managed = await startManagedRelay({
       env: { SFP_MANAGEMENT_TOKEN: TOKEN },
-      args: ["--proxy-id-lists"],
+      args: ["--proxy-id-lists", "--debug-endpoints"],
     });
     const headers = { authorization: `Bearer ${TOKEN}` };
     const urls = { management: managed.url, clients: managed.relay.httpUrl };

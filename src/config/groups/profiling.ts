@@ -4,8 +4,6 @@ import { type Environment, invalidValue, readUrl, type Settings } from "../setti
 import { parseServerSdkKey, readStatsigTags } from "./monitoring.ts";
 
 export interface ProfilingConfig {
-  /** `--debug-endpoints`: the management port takes profiles on request. */
-  readonly debugEndpoints: boolean;
   readonly cloud: CloudProfilingConfig;
   /**
    * The gate that turns Google Cloud Profiler on and off. Undefined without the SDK key of its project, and if profiles are sent whatever
@@ -49,7 +47,6 @@ const PROJECT = /^[a-z][-a-z0-9:.]{4,61}[a-z0-9]$/;
 export function readProfiling(settings: Settings, env: Environment): ProfilingConfig {
   const isForced = settings.flag(PROFILING.forceGcpProfilingEnabled);
   return {
-    debugEndpoints: settings.flag(PROFILING.debugEndpoints),
     gate: isForced ? undefined : readGate(settings, env),
     cloud: {
       isForced,
@@ -91,11 +88,6 @@ function readProject(settings: Settings, env: Environment): string | undefined {
 
 /** The options of profiling, in the order of `--help`. */
 export const PROFILING = {
-  debugEndpoints: {
-    name: "debug-endpoints",
-    kind: "flag",
-    description: "Serve POST /debug/profile and /debug/heap on the management port",
-  },
   forceGcpProfilingEnabled: {
     name: "force-gcp-profiling-enabled",
     kind: "flag",

@@ -4,7 +4,7 @@ import type { ThreadProfile } from "./stacks.ts";
 export const ORDERS = "profiling";
 
 /** What a thread is asked to do. `replyTo` names a BroadcastChannel that only the asker listens on. */
-export type Order =
+export type ProfilingOrder =
   /** Say who is there. */
   | { readonly kind: "roll_call"; readonly replyTo: string }
   | { readonly kind: "start_cpu"; readonly intervalUs: number }
@@ -33,7 +33,7 @@ export type HeapReply =
   | { readonly kind: "not_examined"; readonly objects: number; readonly bytes: number };
 
 /** Sends an order to all threads, this one included if it has joined. */
-export function broadcast(order: Order): void {
+export function broadcast(order: ProfilingOrder): void {
   const channel = new BroadcastChannel(ORDERS);
   channel.postMessage(order);
   channel.close();

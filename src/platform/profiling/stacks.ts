@@ -1,6 +1,6 @@
 /** Where a function, or a reference in the heap, is in the sources. */
 export interface StackFrame {
-  /** The name of a function or of a class; in parentheses if it is none. */
+  /** The name of a function or of a class, or in parentheses what else it stands for. */
   readonly name: string;
   /** From the project's root, such as `src/specs/store.ts`; empty for what is part of the runtime. */
   readonly file: string;
@@ -35,6 +35,6 @@ export interface ThreadProfile {
   /** Such as `main` or `http-1`. Two threads of a profile never have the same. */
   readonly thread: string;
   readonly nodes: readonly StackNode[];
-  /** Of a CPU profile only. */
+  /** Undefined in a heap profile. */
   readonly timeline?: Timeline;
 }

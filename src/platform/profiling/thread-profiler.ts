@@ -1,6 +1,6 @@
 import { Session } from "node:inspector";
 import { getHeapSnapshot, getHeapStatistics } from "node:v8";
-import { type Order, reply } from "./orders.ts";
+import { type ProfilingOrder, reply } from "./orders.ts";
 import { toThreadProfile, type V8Profile } from "./v8-profile.ts";
 
 /** Takes the profiles of the thread that it runs in. Loaded by the first order. */
@@ -13,7 +13,7 @@ export class ThreadProfiler {
     this.#thread = thread;
   }
 
-  async follow(order: Order): Promise<void> {
+  async follow(order: ProfilingOrder): Promise<void> {
     const self = { member: this.#member, thread: this.#thread };
     switch (order.kind) {
       case "roll_call":
@@ -66,7 +66,7 @@ function call<T>(session: Session, method: string, parameters: object = {}): Pro
 async function snapshotHeap({
   maxObjects = Number.POSITIVE_INFINITY,
   replyTo,
-}: Extract<Order, { kind: "snapshot_heap" }>): Promise<void> {
+}: Extract<ProfilingOrder, { kind: "snapshot_heap" }>): Promise<void> {
   const { objects, bytes } = await measureHeap();
   if (objects > maxObjects) {
     reply(replyTo, { kind: "not_examined", objects, bytes });

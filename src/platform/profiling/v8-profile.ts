@@ -74,18 +74,17 @@ function toStackNode({ callFrame, positionTicks = [] }: V8Node, parent: number, 
 }
 
 /** The URL of the folder that has `src`, if this module runs from its source. */
-const PROJECT = new URL("../../../", import.meta.url).href;
+const [PROJECT = ""] = import.meta.url.split("src/platform/");
 
 /**
- * Returns the path of a file from the project's root. In the executable, source maps name files from `src`. A path of this
- * machine is not returned, since profiles leave it.
+ * Returns the path of a file from the project's root, as source maps of the executable have it. Other paths of this machine
+ * become the name of the file alone, since profiles leave it.
  */
-export function toProjectPath(url: string): string {
+function toProjectPath(url: string): string {
   const installed = url.lastIndexOf("node_modules/");
   if (installed >= 0) return url.slice(installed);
   if (url.startsWith(PROJECT)) return url.slice(PROJECT.length);
   // Modules of the runtime, such as node:http.
   if (url === "" || /^(?!file:)[a-z]+:/i.test(url)) return url;
-  const inSources = /^(?!\/)(?!file:)(?:\.\/)?(.+)$/.exec(url)?.[1];
-  return inSources === undefined ? url.slice(url.lastIndexOf("/") + 1) : `src/${inSources}`;
+  return url.startsWith("src/") ? url : url.slice(url.lastIndexOf("/") + 1);
 }

@@ -20,7 +20,8 @@ export class MetadataServer {
       return status === 200 || status === 404 ? undefined : `it answers ${status}`;
     } catch (error) {
       signal.throwIfAborted();
-      return describeNetworkError(error);
+      const isLate = (error as Error).name === "TimeoutError";
+      return isLate ? `no answer within ${LIMIT_MS / 1_000} s` : describeNetworkError(error);
     }
   }
 

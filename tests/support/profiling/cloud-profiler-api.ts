@@ -1,5 +1,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { createServer as createTlsServer } from "node:https";
 import type { AddressInfo } from "node:net";
+import type { Pem } from "../relay/pki.ts";
 
 /** What the server does with a request. */
 export type ApiAnswer =
@@ -72,17 +74,28 @@ export class FakeCloudProfilerApi implements AsyncDisposable {
   readonly #onCreate: ApiAnswer[] = [];
   readonly #held: { readonly project: string; readonly response: ServerResponse }[] = [];
   readonly #open = new Map<string, string>();
-  readonly #server = createServer((request, response) => void this.#receive(request, response));
+  readonly #server: ReturnType<typeof createServer>;
   #named = 0;
 
-  static async start(): Promise<FakeCloudProfilerApi> {
-    const api = new FakeCloudProfilerApi();
+  private constructor(tls: Pem | undefined) {
+    const receive = (request: IncomingMessage, response: ServerResponse) =>
+      void this.#receive(request, response);
+    this.#server = tls === undefined ? createServer(receive) : createTlsServer(tls, receive);
+  }
+
+  static async start(tls?: Pem): Promise<FakeCloudProfilerApi> {
+    const api = new FakeCloudProfilerApi(tls);
     await new Promise<void>((resolve) => api.#server.listen(0, "127.0.0.1", resolve));
     return api;
   }
 
+  get port(): number {
+    return (this.#server.address() as AddressInfo).port;
+  }
+
+  /** Without TLS. */
   get url(): string {
-    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+    return `http://127.0.0.1:${this.port}`;
   }
 
   /** The number of wishes that are held now. */

@@ -198,6 +198,15 @@ const EXAMPLES: Examples = {
       detail: { version: 7 },
     },
     operator_refused: { kind: "operator_refused", from: "10.0.0.1" },
+    profile_taken: {
+      kind: "profile_taken",
+      profile: "cpu",
+      from: "10.0.0.1",
+      durationMs: 10_003,
+      threads: 6,
+      missing: ["http-2"],
+      bytes: 20_000,
+    },
   },
   tls: {
     certificate_loaded: { kind: "certificate_loaded", replaces: true, serial: "0A", expiresAt: 1e12 },

@@ -48,6 +48,7 @@
   "shutdown-grace-in-s",
   "management-port",
   "management-address",
+  "debug-endpoints",
   "https-port",
   "grpcs-port",
   "x509-server-cert-path",
@@ -97,7 +98,6 @@
   "log-format",
   "log-level",
   "debug-logging",
-  "debug-endpoints",
   "force-gcp-profiling-enabled",
   "gcp-profiler-service",
   "gcp-profiler-project",
@@ -116,6 +116,7 @@
   "offline",
   "proxy-id-lists",
   "id-list-file-refresh-observer-enabled",
+  "debug-endpoints",
   "enforce-tls",
   "enforce-mtls",
   "statsd-logging",
@@ -124,7 +125,6 @@
   "otlp-logging",
   "otlp-tracing",
   "debug-logging",
-  "debug-endpoints",
   "force-gcp-profiling-enabled"
 ]
 {{- end }}
@@ -179,6 +179,7 @@
   "SFP_SHUTDOWN_GRACE_IN_S",
   "SFP_MANAGEMENT_PORT",
   "SFP_MANAGEMENT_ADDRESS",
+  "SFP_DEBUG_ENDPOINTS",
   "SFP_HTTPS_PORT",
   "SFP_GRPCS_PORT",
   "SFP_X509_SERVER_CERT_PATH",
@@ -228,7 +229,6 @@
   "SFP_LOG_FORMAT",
   "SFP_LOG_LEVEL",
   "SFP_DEBUG_LOGGING",
-  "SFP_DEBUG_ENDPOINTS",
   "SFP_FORCE_GCP_PROFILING_ENABLED",
   "SFP_GCP_PROFILER_SERVICE",
   "SFP_GCP_PROFILER_PROJECT",
