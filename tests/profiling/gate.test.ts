@@ -15,6 +15,7 @@ import {
   turnsOf,
 } from "../support/profiling/gate-project.ts";
 import { ConfigFiles } from "../support/relay/config-files.ts";
+import { startManagedRelay } from "../support/relay/managed-relay.ts";
 import { type RelayOptions, type RelayProcess, startRelayProcess } from "../support/relay/relay-process.ts";
 import { lcutOf } from "../support/upstream/gate-versions.ts";
 import { publishKey } from "../support/upstream/published-key.ts";
@@ -126,6 +127,17 @@ describe("the gate of the project of STATSIG_SERVER_SDK_KEY", () => {
     publishSwitch(upstream, 2, true);
     publishSwitch(upstream, 3, false);
     await expectTurns(relay, ["on 1", "off 3"]);
+  });
+
+  test("is off for an SDK key that upstream rejects, which keeps no relay from being ready", async () => {
+    await using upstream = await startUpstream();
+    await using managed = await startManagedRelay({ upstream, env: GATE_ENV, mode: "http" });
+    const { relay } = managed;
+    await eventually(() => expect(upstream.count(new RegExp(GATE_KEY))).toBeGreaterThan(1));
+    expect((await managed.get("/readyz")).status).toBe(200);
+    expect((await managed.status()).state).toBe("ok");
+    expect(relay.output().match(/rejected SDK key/g)).toHaveLength(1);
+    expect(turnsOf(relay)).toEqual([]);
   });
 
   test("is not asked for with --force-gcp-profiling-enabled, which wins", async () => {
