@@ -11,7 +11,7 @@ export interface CloudProfilingConfig {
   readonly isForced: boolean;
   /** The name that profiles are grouped under: `target` of the deployment. */
   readonly service: string;
-  /** Of the deployed revision. Undefined outside Cloud Run and App Engine: the version of the relay then. */
+  /** Of the deployed revision. Undefined if no variable names it: the version of the relay then. */
   readonly version: string | undefined;
   /** Undefined if the credentials or the metadata server have to name it. */
   readonly project: string | undefined;
@@ -35,7 +35,8 @@ export function readProfiling(settings: Settings, env: Environment): ProfilingCo
     cloud: {
       isForced: settings.flag(PROFILING.forceGcpProfilingEnabled),
       service: readService(settings, env),
-      version: env["K_REVISION"] || env["GAE_VERSION"] || undefined,
+      // The last one is what the original proxy takes.
+      version: env["K_REVISION"] || env["GAE_VERSION"] || env["DD_VERSION"] || undefined,
       project: readProject(settings, env),
       endpoint: readUrl(env, ENDPOINT, DEFAULT_ENDPOINT).replace(/\/+$/, ""),
       metadataHost: env["GCE_METADATA_IP"] || env["GCE_METADATA_HOST"] || DEFAULT_METADATA_HOST,
@@ -115,7 +116,7 @@ export const PROFILING_VARIABLES: readonly VariableSpec[] = [
   {
     name: "K_REVISION",
     variants: ["GAE_VERSION"],
-    default: "the version of the relay",
+    default: "the value of DD_VERSION, or the version of the relay",
     description: "Version label of profiles; set by Cloud Run and App Engine",
   },
   {
