@@ -15,7 +15,7 @@ interface ProfilingParts {
   readonly telemetry: Pick<RunningTelemetry, "registry" | "sinks" | "cloudProfiler">;
 }
 
-export interface RunningProfiling extends AsyncDisposable {
+interface RunningProfiling extends AsyncDisposable {
   readonly profiler: Profiler;
   /** Sends profiles to Google Cloud while it is on. */
   readonly cloud: CloudProfiler;

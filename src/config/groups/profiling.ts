@@ -5,13 +5,13 @@ export interface ProfilingConfig {
   readonly cloud: CloudProfilingConfig;
 }
 
-/** What Google Cloud Profiler is told about this relay. */
-export interface CloudProfilingConfig {
+/** How Google Cloud Profiler is reached, and what profiles are labelled with. */
+interface CloudProfilingConfig {
   /** `--force-gcp-profiling-enabled`: profiles are sent whatever a gate says. */
   readonly isForced: boolean;
   /** The name that profiles are grouped under: `target` of the deployment. */
   readonly service: string;
-  /** Of the deployed revision. Undefined if no variable names it: the version of the relay then. */
+  /** The version of the deployment. Undefined if no variable names it: then it is the version of the relay. */
   readonly version: string | undefined;
   /** Undefined if the credentials or the metadata server have to name it. */
   readonly project: string | undefined;
