@@ -22,7 +22,7 @@ export const folderRules: Readonly<Record<string, FolderRule>> = {
   server: { may: ["platform"] },
   streams: { may: [...domain, "platform", "server"] },
   grpc: { may: [...domain, "gen", "platform", "server", "streams"] },
-  http: { may: [...domain, "gen", "grpc", "platform", "server", "streams"], mayTypes: ["profiling"] },
+  http: { may: [...domain, "gen", "grpc", "platform", "profiling", "server", "streams"] },
   serving: { may: [...domain, "grpc", "http", "platform", "server", "streams", "telemetry"] },
   control: { may: [...domain, "platform", "serving"], mayTypes: ["grpc", "http", "server", "streams"] },
   telemetry: {

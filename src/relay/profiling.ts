@@ -18,7 +18,7 @@ interface ProfilingParts {
   readonly specs: Pick<RunningSpecs, "store">;
 }
 
-export interface RunningProfiling extends AsyncDisposable {
+interface RunningProfiling extends AsyncDisposable {
   readonly profiler: Profiler;
   /** Sends profiles to Google Cloud while it is on. */
   readonly cloud: CloudProfiler;

@@ -276,7 +276,6 @@ const IGNORED_OF_1: Readonly<Record<string, string>> = {
 };
 
 const IGNORED_OPTIONS: Readonly<Record<string, readonly string[]>> = {
-  "Google Cloud profiler": ["--force-gcp-profiling-enabled"],
   deltas: ["--deltas-background-loop-sleep-time-in-s=5"],
 };
 

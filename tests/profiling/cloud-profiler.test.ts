@@ -34,7 +34,7 @@ test("takes the profiles that Google asks for, uploads each under its name, and 
   expect({ ...deployment, labels }).toEqual({
     projectId: "machine-project",
     target: "statsig-forward-proxy",
-    labels: { language: "nodejs", zone: "europe-west1-b" },
+    labels: { language: "go", zone: "europe-west1-b" },
   });
   expect(version).toMatch(/^\d+\.\d+\.\d+/);
   expect(api.uploads.map(({ labels: own, name }) => ({ own, name }))).toEqual([

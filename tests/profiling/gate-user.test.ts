@@ -18,7 +18,7 @@ type Json = Record<string, unknown>;
 
 const PODS = Array.from({ length: 40 }, (_, at) => `relay-7d9f8b-${at}`);
 
-/** Returns a gate that is on for some of those who meet the condition, chosen by an ID. */
+/** Returns a gate that is on for a part of the users that meet the condition, chosen by an ID. */
 function rollout(name: string, { percent, by, condition = everyone }: Rollout): Json {
   const gate = gateOf(name, [condition]);
   const [rule] = gate["rules"] as Json[];

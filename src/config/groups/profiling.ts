@@ -19,13 +19,13 @@ interface ProfilingGateConfig {
   readonly customIds: Readonly<Record<string, string>>;
 }
 
-/** What Google Cloud Profiler is told about this relay. */
-export interface CloudProfilingConfig {
+/** How Google Cloud Profiler is reached, and what profiles are labelled with. */
+interface CloudProfilingConfig {
   /** `--force-gcp-profiling-enabled`: profiles are sent whatever a gate says. */
   readonly isForced: boolean;
   /** The name that profiles are grouped under: `target` of the deployment. */
   readonly service: string;
-  /** Of the deployed revision. Undefined outside Cloud Run and App Engine: the version of the relay then. */
+  /** The version of the deployment. Undefined if no variable names it: then it is the version of the relay. */
   readonly version: string | undefined;
   /** Undefined if the credentials or the metadata server have to name it. */
   readonly project: string | undefined;
@@ -51,7 +51,8 @@ export function readProfiling(settings: Settings, env: Environment): ProfilingCo
     cloud: {
       isForced,
       service: readService(settings, env),
-      version: env["K_REVISION"] || env["GAE_VERSION"] || undefined,
+      // The last one is what the original proxy takes.
+      version: env["K_REVISION"] || env["GAE_VERSION"] || env["DD_VERSION"] || undefined,
       project: readProject(settings, env),
       endpoint: readUrl(env, ENDPOINT, DEFAULT_ENDPOINT).replace(/\/+$/, ""),
       metadataHost: env["GCE_METADATA_IP"] || env["GCE_METADATA_HOST"] || DEFAULT_METADATA_HOST,
@@ -137,7 +138,7 @@ export const PROFILING_VARIABLES: readonly VariableSpec[] = [
   {
     name: "K_REVISION",
     variants: ["GAE_VERSION"],
-    default: "the version of the relay",
+    default: "the value of DD_VERSION, or the version of the relay",
     description: "Version label of profiles; set by Cloud Run and App Engine",
   },
   {

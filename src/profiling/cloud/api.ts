@@ -2,15 +2,15 @@ import { abortAfter } from "../../platform/abort.ts";
 import type { Clock } from "../../platform/clock.ts";
 import { describeNetworkError } from "../../platform/network-errors.ts";
 
-/** The profiles that the relay takes, by their names in the API. */
-export const PROFILE_TYPES = { CPU: "cpu", HEAP: "heap" } as const;
+/** The names in the API of the profiles that the relay takes. */
+const PROFILE_TYPES = ["CPU", "HEAP"];
 
 /** What profiles are grouped by: `Deployment` of the API. */
 export interface Deployment {
   readonly projectId: string;
   /** The name of the service. */
   readonly target: string;
-  /** Equal on all replicas of one version in one zone, since the server tells each deployment how often to profile. */
+  /** Equal on all replicas of one version in one zone, since the server has one interval for each deployment. */
   readonly labels: Readonly<Record<string, string>>;
 }
 
@@ -24,7 +24,7 @@ export interface RequestedProfile {
 }
 
 /** What the server answered to the wish to make a profile. */
-export type CreateOutcome =
+type CreateOutcome =
   | { readonly kind: "created"; readonly profile: RequestedProfile }
   /** It is not this relay's turn: normal if there are several replicas. */
   | { readonly kind: "later"; readonly delayMs: number }
@@ -32,7 +32,7 @@ export type CreateOutcome =
   | { readonly kind: "unknown"; readonly reason: string }
   | ApiFailure;
 
-export type UploadOutcome = { readonly kind: "uploaded" } | ApiFailure;
+type UploadOutcome = { readonly kind: "uploaded" } | ApiFailure;
 
 export interface ApiFailure {
   readonly kind: "failed";
@@ -86,7 +86,7 @@ export class CloudProfilerApi {
   async create(deployment: Deployment, signed: SignedHeaders, signal: AbortSignal): Promise<CreateOutcome> {
     const { projectId } = deployment;
     const path = `projects/${encodeURIComponent(projectId)}/profiles`;
-    const body = { deployment, profileType: Object.keys(PROFILE_TYPES) };
+    const body = { deployment, profileType: PROFILE_TYPES };
     const answer = await this.#send("POST", path, { body, signed, limitMs: MAX_HOLD_MS }, signal);
     if (answer.kind === "failed") return answer;
     if (answer.status === 200) return readProfile(answer.json, projectId);

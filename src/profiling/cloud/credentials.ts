@@ -15,9 +15,7 @@ export interface Credentials {
   headers(signal: AbortSignal): Promise<HeadersOutcome>;
 }
 
-export type CredentialsOutcome =
-  | { readonly kind: "found"; readonly credentials: Credentials }
-  | CredentialsFailure;
+type CredentialsOutcome = { readonly kind: "found"; readonly credentials: Credentials } | CredentialsFailure;
 
 type HeadersOutcome =
   | { readonly kind: "headers"; readonly headers: Readonly<Record<string, string>> }

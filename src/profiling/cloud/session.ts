@@ -49,5 +49,8 @@ export async function openSession(
   };
 }
 
-/** Of the names that the API lists, the one for JavaScript outside of browsers. */
-const LANGUAGE = "nodejs";
+/**
+ * The API lists the languages of Google's agents. Google documents CPU profiles for Go, Java and Python, and not for Node.js; the
+ * original proxy, which is written in Rust, sends this one as well.
+ */
+const LANGUAGE = "go";
