@@ -1,20 +1,17 @@
 import type { SdkKey } from "../../access/sdk-key.ts";
 import type { Supervisor } from "../../platform/supervisor.ts";
-import { WorkerCalls } from "../../platform/worker-calls.ts";
 import { feedId } from "../../specs/feed.ts";
 import type { Snapshot } from "../../specs/snapshot.ts";
 import type { SpecStore } from "../../specs/store.ts";
-import type { GateRequest, GateVerdict } from "./evaluate.ts";
+import type { GateVerdict } from "./evaluate.ts";
+import { GateEvaluator } from "./evaluator.ts";
 import type { EmitProfilingGateEvent } from "./events.ts";
-import { namesGate, toGateFeed } from "./payload.ts";
-
-/** Many times as long as the largest payload takes. */
-const EVALUATION_LIMIT_MS = 30_000;
+import { toGateFeed } from "./payload.ts";
 
 interface ProfilingGateOptions {
   /** The project that has the gate. Its feed of {@link toGateFeed} must be polled. */
   readonly sdkKey: SdkKey;
-  /** As in {@link GateRequest}. */
+  /** As in GateRequest. */
   readonly customIds: Readonly<Record<string, string>>;
   readonly store: Pick<SpecStore, "listen" | "peek">;
   readonly supervisor: Supervisor;
@@ -22,8 +19,6 @@ interface ProfilingGateOptions {
   readonly turn: (on: boolean) => void;
   readonly emit: EmitProfilingGateEvent;
 }
-
-const NO_SUCH_GATE: GateVerdict = { isOn: false, rule: undefined, idList: undefined };
 
 /**
  * Turns profiling on and off by a feature gate, which is evaluated once for each version of its project that the store publishes,
@@ -35,7 +30,7 @@ export class ProfilingGate implements AsyncDisposable {
   /** The newest version, if it was not evaluated yet. */
   #next: Snapshot | undefined;
   #isBusy = false;
-  #calls: WorkerCalls<GateRequest, GateVerdict> | undefined;
+  readonly #evaluator = new GateEvaluator();
   #isDisposed = false;
 
   constructor(options: ProfilingGateOptions) {
@@ -75,13 +70,12 @@ export class ProfilingGate implements AsyncDisposable {
   }
 
   async #apply({ bytes, lcut }: Snapshot): Promise<void> {
-    const { emit, turn } = this.#options;
+    const { sdkKey, customIds, emit, turn } = this.#options;
     let verdict: GateVerdict;
     try {
-      verdict = namesGate(bytes) ? await this.#evaluate(bytes) : NO_SUCH_GATE;
+      verdict = await this.#evaluator.evaluate({ sdkKey, customIds, bytes });
     } catch (error) {
-      const detail = (error as Error).message.replace(/^Error: /, "");
-      if (!this.#isDisposed) emit({ kind: "profiling_gate_failed", lcut, detail });
+      if (!this.#isDisposed) emit({ kind: "profiling_gate_failed", lcut, detail: (error as Error).message });
       return;
     }
     if (this.#isDisposed) return;
@@ -94,25 +88,8 @@ export class ProfilingGate implements AsyncDisposable {
     turn(isOn);
   }
 
-  /**
-   * Evaluates in a Worker that ends afterwards: with the SDK it takes 17 MB, and 20 to 50 MB more for 5 MB of config specs, while
-   * starting it takes 30 to 40 ms, which is rarely needed.
-   */
-  async #evaluate(bytes: GateRequest["bytes"]): Promise<GateVerdict> {
-    const { sdkKey, customIds } = this.#options;
-    await using calls = new WorkerCalls<GateRequest, GateVerdict>({
-      name: "the gate worker",
-      start: () => new Worker(new URL("./gate-worker.ts", import.meta.url)),
-      // The call is rejected with the reason.
-      onLost: () => {},
-      limitMs: EVALUATION_LIMIT_MS,
-    });
-    this.#calls = calls;
-    return await calls.call({ sdkKey, customIds, bytes });
-  }
-
   async [Symbol.asyncDispose](): Promise<void> {
     this.#isDisposed = true;
-    await this.#calls?.[Symbol.asyncDispose]();
+    await this.#evaluator[Symbol.asyncDispose]();
   }
 }
