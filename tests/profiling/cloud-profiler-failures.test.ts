@@ -261,6 +261,18 @@ describe("on and off", () => {
   });
 });
 
+test("a metadata server that comes late, as in a new pod of GKE, is found", async () => {
+  await using agent = await startAgent();
+  const { metadata, clock, health, untilHeld } = agent;
+  metadata.isSilent = true;
+  agent.agent.setEnabled("flag", true);
+  await eventually(() => expect(health).toHaveLength(1), { withinMs: 10_000 });
+  expect(health[0]).toMatch(/^no credentials: .*no answer within 3 s/);
+  metadata.isSilent = false;
+  await clock.advance(MINUTE_MS);
+  await untilHeld();
+});
+
 test("a request that is not answered for 65 minutes is given up", async () => {
   await using agent = await startAgent();
   agent.agent.setEnabled("flag", true);

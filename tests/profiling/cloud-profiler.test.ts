@@ -66,12 +66,22 @@ test("names and projects come from Cloud Run, from variables and from options, i
     env,
     args: ["--gcp-profiler-service", "mine", "--gcp-profiler-project", "given-project"],
   });
-  await Promise.all([untilHeld(run), untilHeld(given)]);
+  await using engine = await startCloudRelay({
+    env: {
+      K_SERVICE: "Not a name",
+      GAE_SERVICE: "engine-relay",
+      GAE_VERSION: "20261129t1",
+      GCP_PROJECT: "older-name",
+    },
+  });
+  await Promise.all([untilHeld(run), untilHeld(given), untilHeld(engine)]);
   const shown = ({ api }: CloudRelay) =>
     api.creates.map(({ project, deployment }) => [project, deployment.target]);
   expect(shown(run)).toEqual([["named-project", "edge-relay"]]);
   expect(shown(given)).toEqual([["given-project", "mine"]]);
-  expect(run.api.creates[0]?.deployment.labels["version"]).toBe("edge-relay-00042");
+  expect(shown(engine)).toEqual([["older-name", "engine-relay"]]);
+  const version = ({ api }: CloudRelay) => api.creates[0]?.deployment.labels["version"];
+  expect([version(run), version(engine)]).toEqual(["edge-relay-00042", "20261129t1"]);
 });
 
 test("a machine without zone and name has no such labels", async () => {

@@ -121,6 +121,10 @@ export class FakeCloudProfilerApi implements AsyncDisposable {
     const chunks: Uint8Array[] = [];
     for await (const chunk of request) chunks.push(chunk);
     const { pathname, searchParams } = new URL(request.url ?? "", "http://api");
+    if (request.method === "GET") {
+      response.writeHead(404).end();
+      return;
+    }
     const [, token = ""] = /^Bearer (\S+)$/.exec(request.headers.authorization ?? "") ?? [];
     if (token === "") this.violations.push("a request without a bearer token");
     if (request.headers["content-type"] !== "application/json")
