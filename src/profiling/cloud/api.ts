@@ -113,8 +113,14 @@ export class CloudProfilerApi {
     return answer.status === 200 ? { kind: "uploaded" } : readFailure(answer);
   }
 
+  /** Resolves with why the server cannot be reached, or undefined if it answers anything. */
+  async findProblem(signal: AbortSignal): Promise<ApiFailure | undefined> {
+    const answer = await this.#send("GET", "", { signed: {}, limitMs: REACH_LIMIT_MS }, signal);
+    return answer.kind === "failed" ? answer : undefined;
+  }
+
   async #send(
-    method: "POST" | "PATCH",
+    method: "GET" | "POST" | "PATCH",
     path: string,
     {
       body,
