@@ -12,7 +12,7 @@ export type ApiAnswer =
       readonly duration?: string;
       readonly name?: string;
     }
-  | { readonly kind: "answer"; readonly status: number; readonly body: string }
+  | { readonly kind: "answer"; readonly status: number; readonly body: string; readonly location?: string }
   /** Accepts an upload. */
   | { readonly kind: "accept" }
   /** Nothing is answered until the connection ends. */
@@ -200,6 +200,7 @@ export class FakeCloudProfilerApi implements AsyncDisposable {
         return;
       }
       case "answer":
+        if (answer.location !== undefined) response.setHeader("location", answer.location);
         response.writeHead(answer.status).end(answer.body);
         return;
       case "hang-up":
