@@ -111,6 +111,11 @@ export class RelayProcess implements AsyncDisposable {
     return (user + system) * TICK_MS;
   }
 
+  /** Number of threads, those of the runtime included. */
+  threads(): number {
+    return readdirSync(`/proc/${this.#child.pid}/task`).length;
+  }
+
   /** Number of open files and sockets. */
   openDescriptors(): number {
     return readdirSync(`/proc/${this.#child.pid}/fd`).length;
