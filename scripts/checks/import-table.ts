@@ -10,7 +10,6 @@ const domain = ["specs", "log-events", "id-lists", "access"];
 export const folderRules: Readonly<Record<string, FolderRule>> = {
   gen: { may: [] },
   platform: { may: [] },
-  profiling: { may: ["gen", "platform"] },
   access: { may: ["platform"] },
   specs: { may: ["access", "gen", "platform"] },
   bootstrap: { may: ["access", "platform", "specs"] },
@@ -28,7 +27,18 @@ export const folderRules: Readonly<Record<string, FolderRule>> = {
   control: { may: [...domain, "platform", "serving"], mayTypes: ["grpc", "http", "server", "streams"] },
   telemetry: {
     may: [...domain, "platform"],
-    mayTypes: ["bootstrap", "upstream", "redis", "sqlite", "spool", "http", "grpc", "server", "streams"],
+    mayTypes: [
+      "bootstrap",
+      "profiling",
+      "upstream",
+      "redis",
+      "sqlite",
+      "spool",
+      "http",
+      "grpc",
+      "server",
+      "streams",
+    ],
   },
   config: { may: ["access", "platform", "redis", "sqlite", "telemetry"], mayTypes: ["server"] },
   relay: {
@@ -52,6 +62,7 @@ export const folderRules: Readonly<Record<string, FolderRule>> = {
       "version",
     ],
   },
+  profiling: { may: ["access", "gen", "platform", "specs", "version"] },
   demo: { may: ["gen", "platform"] },
   doctor: {
     may: [
@@ -60,6 +71,7 @@ export const folderRules: Readonly<Record<string, FolderRule>> = {
       "config",
       "gen",
       "platform",
+      "profiling",
       "redis",
       "server",
       "telemetry",
@@ -85,9 +97,7 @@ export const packageFences: Readonly<Record<string, readonly string[]>> = {
   hono: ["http"],
   "@connectrpc/": ["grpc", "gen", "demo", "http", "doctor"],
   "@bufbuild/protobuf": [
-    ...["grpc", "gen", "demo", "http"],
-    // Loaded by the first profile that becomes pprof.
-    "profiling/pprof.ts",
+    ...["grpc", "gen", "demo", "http", "profiling"],
     // The payload Worker alone loads them.
     ...["specs/deltas/apply.ts", "specs/deltas/compute.ts", "specs/deltas/history.ts"],
   ],
@@ -95,6 +105,8 @@ export const packageFences: Readonly<Record<string, readonly string[]>> = {
   "@bufbuild/protobuf/wire": ["grpc", "gen", "demo", "http", "specs"],
   "@opentelemetry/": ["telemetry"],
   ioredis: ["redis"],
+  "google-auth-library": ["profiling/cloud"],
+  "statsig-node": ["profiling/gate"],
   citty: ["cli"],
   yaml: ["config/file.ts", "cli/print-config.ts"],
   "smol-toml": ["config/file.ts"],
