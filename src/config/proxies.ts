@@ -15,7 +15,9 @@ const METADATA_HOSTS = ["169.254.169.254", "metadata.google.internal", "metadata
  */
 export function exemptMetadataServer(env: Environment): string {
   const given = env["NO_PROXY"] || env["no_proxy"];
-  const hosts = [env["GCE_METADATA_IP"], env["GCE_METADATA_HOST"]].map((host) => host?.replace(/:\d+$/, ""));
+  const hosts = [env["GCE_METADATA_IP"], env["GCE_METADATA_HOST"]].map((host) =>
+    host?.replace(/^https?:\/\//, "").replace(/:\d+\/*$/, ""),
+  );
   return [given, ...METADATA_HOSTS, ...hosts].filter(Boolean).join(",");
 }
 

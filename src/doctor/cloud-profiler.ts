@@ -1,7 +1,7 @@
 import { systemClock } from "../platform/clock.ts";
 import { CloudProfilerApi, findFix } from "../profiling/cloud/api.ts";
 import { MetadataServer } from "../profiling/cloud/metadata.ts";
-import { openSession, type ProfiledService } from "../profiling/cloud/session.ts";
+import { openSession, type ProfiledService, type Session } from "../profiling/cloud/session.ts";
 import { type Check, type CheckResult, failed, ok, skipped } from "./check.ts";
 
 interface CloudProfilerToCheck extends ProfiledService {
@@ -20,7 +20,7 @@ export function cloudProfilerCheck(cloud: CloudProfilerToCheck): Check {
     run: async (signal) => {
       if (!cloud.isForced) return [skipped("--force-gcp-profiling-enabled is not set")];
       const session = await openSession(cloud, new MetadataServer(cloud.metadataHost), signal);
-      if (session.kind === "failed") return [failed(session.reason, session.fix ?? LOOK)];
+      if (session.kind === "failed") return [failed(session.reason, session.fix)];
       const { credentials, deployment } = session;
       const signed = await credentials.headers(signal);
       if (signed.kind === "failed") return [failed(signed.reason, signed.fix)];
@@ -32,18 +32,17 @@ export function cloudProfilerCheck(cloud: CloudProfilerToCheck): Check {
   };
 }
 
-const LOOK = "look at the message, and at docs/profiling.md";
-
-type Session = Extract<Awaited<ReturnType<typeof openSession>>, { kind: "session" }>;
-
 async function ask(
   { endpoint, version: relayVersion }: CloudProfilerToCheck,
   session: Session,
   headers: Readonly<Record<string, string>>,
   signal: AbortSignal,
 ): Promise<CheckResult> {
-  const enough = AbortSignal.timeout(ASK_MS);
   const api = new CloudProfilerApi({ endpoint, relayVersion, clock: systemClock });
+  // A request that is held looks like one that is lost.
+  const unreachable = await api.findProblem(signal);
+  if (unreachable !== undefined) return failed(unreachable.reason, REACH);
+  const enough = AbortSignal.timeout(ASK_MS);
   try {
     const asked = await api.create(session.deployment, headers, AbortSignal.any([signal, enough]));
     if (asked.kind !== "failed") return ok("Cloud Profiler takes profiles");

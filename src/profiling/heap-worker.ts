@@ -1,3 +1,4 @@
+import { collectGarbage } from "../platform/garbage-limit.ts";
 import { broadcast, type HeapReply } from "../platform/profiling/orders.ts";
 import type { StackNode } from "../platform/profiling/stacks.ts";
 import { handleCalls } from "../platform/worker-calls.ts";
@@ -16,6 +17,8 @@ export interface HeapCall {
 type HeapSum = readonly StackNode[] | undefined;
 
 handleCalls<HeapCall, HeapSum>(async ({ member, maxObjects, limitMs }) => {
+  // The snapshot of the thread before, tens of megabytes.
+  collectGarbage();
   const replyTo = `profiling-${crypto.randomUUID()}`;
   const channel = new BroadcastChannel(replyTo);
   const replied = Promise.withResolvers<HeapReply | undefined>();
@@ -32,7 +35,7 @@ handleCalls<HeapCall, HeapSum>(async ({ member, maxObjects, limitMs }) => {
 });
 
 function toNodes(reply: HeapReply): readonly StackNode[] {
-  if (reply.kind === "snapshot") return summarizeHeap(reply.text);
+  if (reply.kind === "snapshot") return summarizeHeap(Buffer.from(reply.json).toString());
   const frame = { name: "(not examined: too many objects)", file: "", line: 0, column: 0 };
   return [{ frame, parent: -1, count: reply.objects, value: reply.bytes }];
 }

@@ -59,6 +59,14 @@ test("a missing role, an API that is off and a server that fails are named with 
   await expectProblem(problemsFor({ kind: "hang-up" }), NAME, /connection closed/, /reaches/);
 });
 
+test("an address that does not answer is not taken for one that holds the request", async () => {
+  await using silent = await FakeMetadataServer.start();
+  silent.isSilent = true;
+  await using api = await FakeCloudProfilerApi.start();
+  const env = { ...cloudEnvironment(api, metadata), SFP_GCP_PROFILER_ENDPOINT: `http://${silent.host}` };
+  await expectProblem(problemsOf(upstream, [FORCED], env), NAME, /no answer within 5 s/, /reaches/);
+});
+
 test("credentials and the project are named, or what is missing", async () => {
   await using api = await FakeCloudProfilerApi.start();
   const env = { ...cloudEnvironment(api, metadata), STATSIG_ENDPOINT: upstream.url };

@@ -46,12 +46,15 @@ async function startAgent() {
       clock,
       supervisor: new Supervisor({ clock, emit: (event) => bugs.push(event.kind) }),
       emit: (event) => events.push(event),
-      openHealth: () => ({
-        failed: (detail) => health.push(detail),
-        worked: () => health.push("works"),
-        dropped: () => health.push("dropped"),
-        [Symbol.dispose]: () => health.push("closed"),
-      }),
+      openHealth: () => {
+        health.push("opened");
+        return {
+          failed: (detail) => health.push(detail),
+          worked: () => health.push("works"),
+          dropped: () => health.push("dropped"),
+          [Symbol.dispose]: () => health.push("closed"),
+        };
+      },
     }),
   );
   const running = starting.move();
@@ -94,7 +97,7 @@ const FAILURES: readonly (readonly [what: string, answer: ApiAnswer, detail: Reg
   ["no JSON", { kind: "answer", status: 200, body: "<html>" }, /names none/],
   ["JSON of another kind", { kind: "answer", status: 200, body: "[null]" }, /names none/],
   ["an error page", { kind: "answer", status: 502, body: "<html>Bad gateway" }, /answered 502$/],
-  ["a redirect", { kind: "answer", status: 302, body: "" }, /answered 302$/],
+  ["a redirect", { kind: "answer", status: 302, body: "", location: "/elsewhere" }, /answered 302$/],
   [
     "a name that leads elsewhere",
     { kind: "profile", profileType: "HEAP", name: "projects/machine-project/profiles/.." },
@@ -177,6 +180,7 @@ describe("a profile that cannot be uploaded is dropped, and the next one is take
     expect(api.uploads).toHaveLength(1);
     // A wish that is granted while uploads fail is not a recovery.
     expect(health.slice(-2)).toEqual([expect.stringMatching(/^upload/), "works"]);
+    expect(api.violations).toEqual([]);
     expect(events.at(-1)).toMatchObject({ kind: "cloud_profile_uploaded", profile: "heap", isFirst: true });
   });
 
@@ -226,7 +230,7 @@ describe("on and off", () => {
       "cloud_profiler_stopped",
       "cloud_profiler_started",
     ]);
-    expect(health).toEqual(["closed"]);
+    expect(health).toEqual(["opened", "closed", "opened"]);
     expect(api.creates).toHaveLength(2);
   });
 
@@ -255,10 +259,25 @@ describe("on and off", () => {
     agent.api.answer(cpu("60s"));
     await eventually(() => expect(agent.api.held).toBe(0));
     agent.agent.setEnabled("gate", false);
-    await eventually(() => expect(agent.health).toContain("closed"));
+    agent.agent.setEnabled("gate", true);
+    await agent.untilHeld();
+    // The first one has ended before the second begins.
+    expect(agent.health.filter((each) => each !== "works")).toEqual(["opened", "closed", "opened"]);
     expect(agent.api.uploads).toEqual([]);
     expect(agent.bugs).toEqual([]);
   });
+});
+
+test("a metadata server that comes late, as in a new pod of GKE, is found", async () => {
+  await using agent = await startAgent();
+  const { metadata, clock, health, untilHeld } = agent;
+  metadata.isSilent = true;
+  agent.agent.setEnabled("flag", true);
+  await eventually(() => expect(health).toHaveLength(2), { withinMs: 10_000 });
+  expect(health[1]).toMatch(/^no credentials: .*no answer within 3 s/);
+  metadata.isSilent = false;
+  await clock.advance(MINUTE_MS);
+  await untilHeld();
 });
 
 test("a request that is not answered for 65 minutes is given up", async () => {

@@ -1,7 +1,8 @@
 import { expect, test } from "bun:test";
 import { eventually } from "../support/common/wait.ts";
 import { cpu, heap, refusal, retryInfo } from "../support/profiling/cloud-profiler-api.ts";
-import { type CloudRelay, decodeProfile, startCloudRelay } from "../support/profiling/cloud-relay.ts";
+import { type CloudRelay, startCloudRelay } from "../support/profiling/cloud-relay.ts";
+import { decodePprof, framesOf, totalOf } from "../support/profiling/decoded-profile.ts";
 
 const PATIENT = { withinMs: 20_000 };
 
@@ -42,13 +43,21 @@ test("takes the profiles that Google asks for, uploads each under its name, and 
     { own: { instance: "relay-7f9c" }, name: "projects/machine-project/profiles/profile-2" },
   ]);
 
-  const [first, second] = api.uploads.map(({ bytes }) => decodeProfile(bytes));
-  expect(first?.types).toEqual(["samples/count", "cpu/nanoseconds"]);
-  expect(second?.types).toEqual(["objects/count", "space/bytes"]);
+  const [first, second] = api.uploads.map(({ bytes }) => decodePprof(bytes));
+  if (first === undefined || second === undefined) throw new Error("an upload is missing");
+  expect(first.sampleTypes).toEqual([
+    ["samples", "count"],
+    ["cpu", "nanoseconds"],
+  ]);
+  expect(second.sampleTypes).toEqual([
+    ["objects", "count"],
+    ["space", "bytes"],
+  ]);
   // Functions of the relay itself, by their names: also in the executable, whose code is minified.
-  expect(first?.functions.join(" ")).toContain("sendHttp1Response");
-  expect(first?.totals[1]).toBeGreaterThan(0);
-  expect(second?.totals[1]).toBeGreaterThan(1_000_000);
+  expect([...framesOf(first, "http")].join("\n")).toContain("sendHttp1Response ");
+  expect(Math.abs(first.durationMs - 2_000)).toBeLessThan(1_000);
+  expect(totalOf(first, "value")).toBeGreaterThan(10_000_000);
+  expect(totalOf(second, "value")).toBeGreaterThan(10_000_000);
   expect(relay.output()).toMatch(
     /Google Cloud Profiler turned on turned_on_by=flag.* project=machine-project/,
   );
@@ -66,12 +75,22 @@ test("names and projects come from Cloud Run, from variables and from options, i
     env,
     args: ["--gcp-profiler-service", "mine", "--gcp-profiler-project", "given-project"],
   });
-  await Promise.all([untilHeld(run), untilHeld(given)]);
+  await using engine = await startCloudRelay({
+    env: {
+      K_SERVICE: "Not a name",
+      GAE_SERVICE: "engine-relay",
+      GAE_VERSION: "20261129t1",
+      GCP_PROJECT: "older-name",
+    },
+  });
+  await Promise.all([untilHeld(run), untilHeld(given), untilHeld(engine)]);
   const shown = ({ api }: CloudRelay) =>
     api.creates.map(({ project, deployment }) => [project, deployment.target]);
   expect(shown(run)).toEqual([["named-project", "edge-relay"]]);
   expect(shown(given)).toEqual([["given-project", "mine"]]);
-  expect(run.api.creates[0]?.deployment.labels["version"]).toBe("edge-relay-00042");
+  expect(shown(engine)).toEqual([["older-name", "engine-relay"]]);
+  const version = ({ api }: CloudRelay) => api.creates[0]?.deployment.labels["version"];
+  expect([version(run), version(engine)]).toEqual(["edge-relay-00042", "20261129t1"]);
 });
 
 test("a machine without zone and name has no such labels", async () => {

@@ -1,7 +1,8 @@
 import { expect, test } from "bun:test";
 import { eventually } from "../support/common/wait.ts";
 import { cpu } from "../support/profiling/cloud-profiler-api.ts";
-import { decodeProfile, startCloudRelay } from "../support/profiling/cloud-relay.ts";
+import { startCloudRelay } from "../support/profiling/cloud-relay.ts";
+import { decodePprof } from "../support/profiling/decoded-profile.ts";
 import {
   expectTurns,
   GATE_ENV,
@@ -27,8 +28,8 @@ test("the gate turns profiling on, off and on again, each within two polling int
   await eventually(() => expect(api.held).toBe(1), SOON);
   api.answer(cpu());
   await eventually(() => expect(api.uploads).toHaveLength(1), { withinMs: 10_000 });
-  const [upload] = api.uploads;
-  expect(decodeProfile(upload?.bytes ?? new Uint8Array()).types).toContain("cpu/nanoseconds");
+  const [taken] = api.uploads.map(({ bytes }) => decodePprof(bytes));
+  expect(taken?.sampleTypes).toContainEqual(["cpu", "nanoseconds"]);
 
   publishSwitch(upstream, 3, false);
   await expectTurns(relay, ["on 2", "off 3"], SOON.withinMs);

@@ -55,7 +55,7 @@ export function readProfiling(settings: Settings, env: Environment): ProfilingCo
       version: env["K_REVISION"] || env["GAE_VERSION"] || env["DD_VERSION"] || undefined,
       project: readProject(settings, env),
       endpoint: readUrl(env, ENDPOINT, DEFAULT_ENDPOINT).replace(/\/+$/, ""),
-      metadataHost: env["GCE_METADATA_IP"] || env["GCE_METADATA_HOST"] || DEFAULT_METADATA_HOST,
+      metadataHost: readMetadataHost(env),
     },
   };
 }
@@ -64,6 +64,12 @@ export function readProfiling(settings: Settings, env: Environment): ProfilingCo
 function readGate(settings: Settings, env: Environment): ProfilingGateConfig | undefined {
   const sdkKey = parseServerSdkKey(env["STATSIG_SERVER_SDK_KEY"] ?? "");
   return sdkKey && { sdkKey, customIds: readStatsigTags(settings, env) };
+}
+
+/** As Google's library reads it, which takes a URL as well. */
+function readMetadataHost(env: Environment): string {
+  const given = env["GCE_METADATA_IP"] || env["GCE_METADATA_HOST"] || DEFAULT_METADATA_HOST;
+  return given.replace(/^https?:\/\//, "").replace(/\/+$/, "");
 }
 
 /** A name that a platform gives, and that the API does not allow, is passed over. */

@@ -28,8 +28,8 @@ export interface Member {
 export type CpuReply = Member & { readonly profile: ThreadProfile };
 
 export type HeapReply =
-  /** A heap snapshot in the format of V8, as JSON. */
-  | { readonly kind: "snapshot"; readonly text: string }
+  /** A heap snapshot in the format of V8, as JSON in UTF-8. */
+  | { readonly kind: "snapshot"; readonly json: SharedArrayBuffer }
   | { readonly kind: "not_examined"; readonly objects: number; readonly bytes: number };
 
 /** Sends an order to all threads, this one included if it has joined. */

@@ -1,5 +1,6 @@
 import { Session } from "node:inspector";
 import { getHeapSnapshot, getHeapStatistics } from "node:v8";
+import { collectGarbage } from "../garbage-limit.ts";
 import { type ProfilingOrder, reply } from "./orders.ts";
 import { toThreadProfile, type V8Profile } from "./v8-profile.ts";
 
@@ -28,7 +29,10 @@ export class ThreadProfiler {
         return;
       }
       case "snapshot_heap":
-        if (order.member === this.#member) await snapshotHeap(order);
+        if (order.member !== this.#member) return;
+        await snapshotHeap(order);
+        // Otherwise the copies of the snapshot stay until the thread has made as much garbage by itself.
+        collectGarbage();
     }
   }
 
@@ -72,9 +76,20 @@ async function snapshotHeap({
     reply(replyTo, { kind: "not_examined", objects, bytes });
     return;
   }
-  const parts: Buffer[] = [];
-  for await (const part of getHeapSnapshot()) parts.push(Buffer.from(part));
-  reply(replyTo, { kind: "snapshot", text: Buffer.concat(parts).toString() });
+  const parts: Uint8Array[] = [];
+  for await (const part of getHeapSnapshot()) parts.push(typeof part === "string" ? Buffer.from(part) : part);
+  reply(replyTo, { kind: "snapshot", json: toShared(parts) });
+}
+
+/** Bytes in shared memory are not copied on their way to another thread. */
+function toShared(parts: readonly Uint8Array[]): SharedArrayBuffer {
+  const shared = new Uint8Array(new SharedArrayBuffer(parts.reduce((sum, part) => sum + part.length, 0)));
+  let at = 0;
+  for (const part of parts) {
+    shared.set(part, at);
+    at += part.length;
+  }
+  return shared.buffer;
 }
 
 /** An object has about this many bytes, on average, where the runtime does not count objects. */

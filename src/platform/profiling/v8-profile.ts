@@ -27,20 +27,26 @@ interface V8Node {
 /** The root, which every stack begins with, says nothing. */
 const ROOT = "(root)";
 
+/** V8, unlike JavaScriptCore, also samples threads that wait, or run no JavaScript. */
+const NOT_RUNNING: ReadonlySet<string> = new Set(["(idle)", "(program)"]);
+
 /** Returns the profile as plain stacks. The time of the samples is left to the caller. */
 export function toThreadProfile(thread: string, profile: V8Profile): ThreadProfile {
-  const counts = new Map<number, number>();
-  for (const id of profile.samples) counts.set(id, (counts.get(id) ?? 0) + 1);
   const byId = new Map(profile.nodes.map((node) => [node.id, node]));
+  const isRunning = (id: number) => !NOT_RUNNING.has(byId.get(id)?.callFrame.functionName ?? "");
+  const counts = new Map<number, number>();
+  for (const id of profile.samples) if (isRunning(id)) counts.set(id, (counts.get(id) ?? 0) + 1);
   const indexes = new Map<number, number>();
   const nodes: StackNode[] = [];
   const children = new Set(profile.nodes.flatMap((node) => node.children ?? []));
   const visits = profile.nodes.filter(({ id }) => !children.has(id)).map((node) => ({ node, parent: -1 }));
   for (let visit = visits.pop(); visit !== undefined; visit = visits.pop()) {
     const { node, parent } = visit;
-    const isRoot = parent === -1 && node.callFrame.functionName === ROOT && !counts.has(node.id);
-    const index = isRoot ? -1 : nodes.length;
-    if (!isRoot) {
+    const { functionName } = node.callFrame;
+    const isRoot = parent === -1 && functionName === ROOT && !counts.has(node.id);
+    const isLeftOut = isRoot || NOT_RUNNING.has(functionName);
+    const index = isLeftOut ? -1 : nodes.length;
+    if (!isLeftOut) {
       indexes.set(node.id, index);
       nodes.push(toStackNode(node, parent, counts.get(node.id) ?? 0));
     }
@@ -53,13 +59,16 @@ export function toThreadProfile(thread: string, profile: V8Profile): ThreadProfi
 }
 
 function toTimeline({ samples, timeDeltas }: V8Profile, indexes: ReadonlyMap<number, number>): Timeline {
-  const atUs: number[] = [];
+  const timeline = { nodes: [] as number[], atUs: [] as number[] };
   let at = 0;
-  for (const delta of timeDeltas) {
-    at += delta;
-    atUs.push(at);
-  }
-  return { nodes: samples.map((id) => indexes.get(id) ?? 0), atUs };
+  samples.forEach((id, sample) => {
+    at += timeDeltas[sample] ?? 0;
+    const node = indexes.get(id);
+    if (node === undefined) return;
+    timeline.nodes.push(node);
+    timeline.atUs.push(at);
+  });
+  return timeline;
 }
 
 function toStackNode({ callFrame, positionTicks = [] }: V8Node, parent: number, count: number): StackNode {

@@ -65,6 +65,8 @@ const MAX_HOLD_MS = 65 * 60_000;
 /** A profile has some 100 KB. */
 const UPLOAD_LIMIT_MS = 60_000;
 
+const REACH_LIMIT_MS = 5_000;
+
 const MAX_ANSWER_BYTES = 256 * 1024;
 
 /**
@@ -111,14 +113,20 @@ export class CloudProfilerApi {
     return answer.status === 200 ? { kind: "uploaded" } : readFailure(answer);
   }
 
+  /** Resolves with why the server cannot be reached, or undefined if it answers anything. */
+  async findProblem(signal: AbortSignal): Promise<ApiFailure | undefined> {
+    const answer = await this.#send("GET", "", { signed: {}, limitMs: REACH_LIMIT_MS }, signal);
+    return answer.kind === "failed" ? answer : undefined;
+  }
+
   async #send(
-    method: "POST" | "PATCH",
+    method: "GET" | "POST" | "PATCH",
     path: string,
     {
       body,
       signed,
       limitMs,
-    }: { readonly body: object; readonly signed: SignedHeaders; readonly limitMs: number },
+    }: { readonly body?: object; readonly signed: SignedHeaders; readonly limitMs: number },
     signal: AbortSignal,
   ): Promise<Answer | ApiFailure> {
     const limit = new AbortController();
@@ -126,7 +134,8 @@ export class CloudProfilerApi {
     abortAfter(limit, limitMs, this.#clock);
     const headers = { ...signed, "content-type": "application/json", "user-agent": this.#userAgent };
     const request: RequestInit & { readonly timeout: false } = {
-      ...{ method, headers, body: JSON.stringify(body), signal: limited },
+      ...{ method, headers, signal: limited },
+      ...(body !== undefined && { body: JSON.stringify(body) }),
       // A header has the access token, which must not be sent to another host.
       redirect: "manual",
       // Bun would end a request that is silent for five minutes.

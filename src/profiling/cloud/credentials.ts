@@ -21,7 +21,7 @@ type HeadersOutcome =
   | { readonly kind: "headers"; readonly headers: Readonly<Record<string, string>> }
   | CredentialsFailure;
 
-interface CredentialsFailure {
+export interface CredentialsFailure {
   readonly kind: "failed";
   /** One line without secrets. */
   readonly reason: string;

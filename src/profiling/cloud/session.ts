@@ -1,5 +1,5 @@
-import type { ApiFailure, Deployment } from "./api.ts";
-import { type Credentials, findCredentials } from "./credentials.ts";
+import type { Deployment } from "./api.ts";
+import { type Credentials, type CredentialsFailure, findCredentials } from "./credentials.ts";
 import type { MetadataServer } from "./metadata.ts";
 
 /** What profiles are labelled with. */
@@ -26,7 +26,7 @@ export async function openSession(
   { service: target, version, project: given }: ProfiledService,
   metadata: MetadataServer,
   signal: AbortSignal,
-): Promise<Session | ApiFailure> {
+): Promise<Session | CredentialsFailure> {
   const found = await findCredentials(metadata, signal);
   if (found.kind === "failed") return found;
   const { credentials } = found;

@@ -12,7 +12,7 @@ export type ApiAnswer =
       readonly duration?: string;
       readonly name?: string;
     }
-  | { readonly kind: "answer"; readonly status: number; readonly body: string }
+  | { readonly kind: "answer"; readonly status: number; readonly body: string; readonly location?: string }
   /** Accepts an upload. */
   | { readonly kind: "accept" }
   /** Nothing is answered until the connection ends. */
@@ -121,6 +121,10 @@ export class FakeCloudProfilerApi implements AsyncDisposable {
     const chunks: Uint8Array[] = [];
     for await (const chunk of request) chunks.push(chunk);
     const { pathname, searchParams } = new URL(request.url ?? "", "http://api");
+    if (request.method === "GET") {
+      response.writeHead(404).end();
+      return;
+    }
     const [, token = ""] = /^Bearer (\S+)$/.exec(request.headers.authorization ?? "") ?? [];
     if (token === "") this.violations.push("a request without a bearer token");
     if (request.headers["content-type"] !== "application/json")
@@ -196,6 +200,7 @@ export class FakeCloudProfilerApi implements AsyncDisposable {
         return;
       }
       case "answer":
+        if (answer.location !== undefined) response.setHeader("location", answer.location);
         response.writeHead(answer.status).end(answer.body);
         return;
       case "hang-up":

@@ -1,5 +1,3 @@
-import { gunzipSync } from "node:zlib";
-import { Profile } from "pprof-format";
 import { type ManagedRelay, startManagedRelay } from "../relay/managed-relay.ts";
 import type { RelayOptions } from "../relay/relay-process.ts";
 import { FakeCloudProfilerApi } from "./cloud-profiler-api.ts";
@@ -43,25 +41,4 @@ export async function startCloudRelay(
   const managed = starting.use(await startManagedRelay({ mode: "http", ...options, args, env }));
   const running = starting.move();
   return { ...managed, api, metadata, [Symbol.asyncDispose]: () => running.disposeAsync() };
-}
-
-/** What a pprof says, decoded by a library that shares no code with the relay. */
-export interface DecodedProfile {
-  /** `cpu/nanoseconds`. */
-  readonly types: readonly string[];
-  readonly functions: readonly string[];
-  /** The sum of each type over all samples. */
-  readonly totals: readonly number[];
-}
-
-export function decodeProfile(gzipped: Uint8Array): DecodedProfile {
-  const profile = Profile.decode(gunzipSync(gzipped));
-  const text = (at: number | bigint) => profile.stringTable.strings[Number(at)] ?? "";
-  return {
-    types: profile.sampleType.map(({ type, unit }) => `${text(type)}/${text(unit)}`),
-    functions: profile.function.map(({ name }) => text(name)),
-    totals: profile.sampleType.map((_, at) =>
-      profile.sample.reduce((sum, { value }) => sum + Number(value[at] ?? 0), 0),
-    ),
-  };
 }

@@ -56,6 +56,7 @@ export class FakeMetadataServer implements AsyncDisposable {
 
   #answer(request: IncomingMessage, response: ServerResponse): void {
     const url = new URL(request.url ?? "", "http://metadata");
+    if (this.isSilent) return;
     if (request.headers["metadata-flavor"] !== "Google") {
       this.refused++;
       response.writeHead(403).end("Missing Metadata-Flavor:Google header.");
@@ -63,7 +64,6 @@ export class FakeMetadataServer implements AsyncDisposable {
     }
     const path = url.pathname.replace(PREFIX, "");
     this.asked.push(path);
-    if (this.isSilent) return;
     response.setHeader("metadata-flavor", "Google");
     if (path === TOKEN_PATH) {
       this.scopes.add(url.searchParams.get("scopes") ?? "");

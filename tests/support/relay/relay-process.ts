@@ -103,6 +103,19 @@ export class RelayProcess implements AsyncDisposable {
     return Number(new RegExp(`^${field}:\\s+(\\d+) kB$`, "m").exec(status)?.[1]) * 1024;
   }
 
+  /** CPU time of the whole process since its start, in ms, to the hundredth of a second. */
+  cpuMs(): number {
+    const TICK_MS = 10;
+    const [, text = ""] = readFileSync(`/proc/${this.#child.pid}/stat`, "utf8").split(") ");
+    const [user = 0, system = 0] = text.split(" ").slice(11, 13).map(Number);
+    return (user + system) * TICK_MS;
+  }
+
+  /** Number of threads, those of the runtime included. */
+  threads(): number {
+    return readdirSync(`/proc/${this.#child.pid}/task`).length;
+  }
+
   /** Number of open files and sockets. */
   openDescriptors(): number {
     return readdirSync(`/proc/${this.#child.pid}/fd`).length;
