@@ -86,7 +86,11 @@ describe("the gate of the project of STATSIG_SERVER_SDK_KEY", () => {
 
   test("counts nobody as in an ID list, and says so", async () => {
     await using upstream = await startUpstream();
-    publishGates(upstream, 1, [gateOf(PROFILING_GATE, [isInList("pods_to_profile", "podID")])]);
+    const isInSegment = { type: "pass_gate", targetValue: "segment:listed", idType: "userID" };
+    publishGates(upstream, 1, [
+      gateOf("segment:listed", [isInList("pods_to_profile", "podID")]),
+      gateOf(PROFILING_GATE, [isInSegment]),
+    ]);
     await using relay = await start(upstream, { args: ["--debug-logging"] });
     await evaluated(relay, 1);
     await eventually(() => expect(relay.output()).toMatch(/uses an ID list.+list=pods_to_profile/));

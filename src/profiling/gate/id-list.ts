@@ -1,4 +1,4 @@
-/** What decides in config specs of v1: https://docs.statsig.com/server/concepts/ describes the conditions. */
+/** The part of config specs of v1 that gates depend on. Segments are gates, too. */
 interface Specs {
   readonly feature_gates: readonly GateSpec[];
 }
