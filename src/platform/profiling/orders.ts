@@ -13,7 +13,7 @@ export const RESTING_INTERVAL_US = 500_000;
 export type ProfilingOrder =
   /** Say who is there. */
   | { readonly kind: "roll_call"; readonly replyTo: string }
-  /** Another one begins the profile anew. */
+  /** A second one drops what was sampled since the first. */
   | { readonly kind: "start_cpu"; readonly intervalUs: number }
   /** Without `replyTo`, what was sampled is thrown away. */
   | { readonly kind: "stop_cpu"; readonly replyTo?: string }
