@@ -2,7 +2,7 @@ import PQueue from "p-queue";
 import { untilAborted } from "../platform/abort.ts";
 import type { Clock } from "../platform/clock.ts";
 import { joinProfiling } from "../platform/profiling/join.ts";
-import { broadcast, type CpuReply, type Member } from "../platform/profiling/orders.ts";
+import { broadcast, type CpuReply, type Member, RESTING_INTERVAL_US } from "../platform/profiling/orders.ts";
 import type { StackNode, ThreadProfile } from "../platform/profiling/stacks.ts";
 import { runningThreads } from "../platform/profiling/threads.ts";
 import { WorkerCalls } from "../platform/worker-calls.ts";
@@ -48,6 +48,9 @@ interface HeapOptions extends Omit<CpuOptions, "seconds"> {
 
 /** 100 times a second, as Go's profiler and Google Cloud Profiler do. */
 export const SAMPLING_INTERVAL_US = 10_000;
+
+/** A sampler that is at rest takes this long to notice that it is not any more. */
+const WAKING_MS = RESTING_INTERVAL_US / 1_000 + 20;
 
 /** A thread replies within some milliseconds, unless its event loop does not run. */
 const ROLL_CALL_MS = 1_000;
@@ -103,20 +106,21 @@ export class Profiler implements Disposable {
   }
 
   async #sample(ms: number, signal: AbortSignal): Promise<TakenProfile> {
+    this.#endsAt = this.#clock.elapsed() + WAKING_MS + ms;
     const members = await this.#callRoll(signal);
+    using replies = new Replies<CpuReply>();
+    using sampling = new DisposableStack();
+    sampling.defer(() => broadcast({ kind: "stop_cpu" }));
+    broadcast({ kind: "start_cpu", intervalUs: SAMPLING_INTERVAL_US });
+    await this.#clock.sleep(WAKING_MS, signal);
+    // By now the samplers of all threads have the interval.
+    broadcast({ kind: "start_cpu", intervalUs: SAMPLING_INTERVAL_US });
     const startedAt = this.#clock.now();
     const [started, usage] = [this.#clock.elapsed(), process.cpuUsage()];
-    this.#endsAt = started + ms;
-    using replies = new Replies<CpuReply>();
-    try {
-      broadcast({ kind: "start_cpu", intervalUs: SAMPLING_INTERVAL_US });
-      await this.#clock.sleep(ms, signal);
-    } catch (error) {
-      broadcast({ kind: "stop_cpu" });
-      throw error;
-    }
+    await this.#clock.sleep(ms, signal);
     const durationMs = this.#clock.elapsed() - started;
     const { user, system } = process.cpuUsage(usage);
+    sampling.move();
     broadcast({ kind: "stop_cpu", replyTo: replies.name });
     await replies.collect(members.present.length, CPU_REPLY_MS, { clock: this.#clock, signal });
     const profiles = replies.received.map(({ profile }) => profile);

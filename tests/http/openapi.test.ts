@@ -135,6 +135,23 @@ describe("responses match the OpenAPI documents", () => {
     }
   });
 
+  test("of the debug endpoints", async () => {
+    await using managed = await startManagedRelay({ args: ["--debug-endpoints"] });
+    const checker = new ResponseChecker(managementDocument as OpenApi);
+    for (const [path, query, expected] of [
+      ["/debug/profile", "?seconds=1", 200],
+      ["/debug/profile", "?seconds=1&format=devtools", 200],
+      ["/debug/profile", "?seconds=0", 400],
+      ["/debug/heap", "", 200],
+      ["/debug/heap", "?format=devtools", 200],
+      ["/debug/heap", "?format=svg", 400],
+    ] as const) {
+      const response = await fetch(managed.url + path + query, { method: "POST" });
+      expect([path, query, response.status]).toEqual([path, query, expected]);
+      await checker.expect("POST", path, response);
+    }
+  });
+
   test("of POST /v1/invalidate", async () => {
     await using upstream = await startUpstream();
     publishKey(upstream, KEY);

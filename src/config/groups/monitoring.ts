@@ -331,7 +331,7 @@ export const METRIC_VARIABLES: readonly VariableSpec[] = [
   },
   { name: "DD_ENV", description: "Tag env of every StatsD line" },
   { name: "DD_SERVICE", description: "Tag service of every StatsD line" },
-  { name: "DD_VERSION", description: "Tag version of every StatsD line" },
+  { name: "DD_VERSION", description: "Tag version of every StatsD line, and label of profiles" },
   {
     name: "STATSIG_SERVER_SDK_KEY",
     isSecret: true,

@@ -3,10 +3,17 @@ import type { ThreadProfile } from "./stacks.ts";
 /** The BroadcastChannel that every thread of the process listens on. */
 export const ORDERS = "profiling";
 
+/**
+ * JavaScriptCore's sampler wakes up for ever once it was started, also while there is no profile, at the interval of the last
+ * one. So the last one that each thread takes is empty and has this interval. The next one begins by as much later.
+ */
+export const RESTING_INTERVAL_US = 500_000;
+
 /** What a thread is asked to do. `replyTo` names a BroadcastChannel that only the asker listens on. */
 export type ProfilingOrder =
   /** Say who is there. */
   | { readonly kind: "roll_call"; readonly replyTo: string }
+  /** A second one drops what was sampled since the first. */
   | { readonly kind: "start_cpu"; readonly intervalUs: number }
   /** Without `replyTo`, what was sampled is thrown away. */
   | { readonly kind: "stop_cpu"; readonly replyTo?: string }

@@ -1,7 +1,7 @@
 import { Session } from "node:inspector";
 import { getHeapSnapshot, getHeapStatistics } from "node:v8";
 import { collectGarbage } from "../garbage-limit.ts";
-import { type ProfilingOrder, reply } from "./orders.ts";
+import { type ProfilingOrder, RESTING_INTERVAL_US, reply } from "./orders.ts";
 import { toThreadProfile, type V8Profile } from "./v8-profile.ts";
 
 /** Takes the profiles of the thread that it runs in. Loaded by the first order. */
@@ -36,13 +36,14 @@ export class ThreadProfiler {
     }
   }
 
+  /** Drops what was sampled before, if anything was. */
   async #startSampling(intervalUs: number): Promise<void> {
+    await this.#stopSampling();
     const session = new Session();
     session.connect();
     this.#sampling = session;
     await call(session, "Profiler.enable");
-    await call(session, "Profiler.setSamplingInterval", { interval: intervalUs });
-    await call(session, "Profiler.start");
+    await restart(session, intervalUs);
   }
 
   async #stopSampling(): Promise<V8Profile | undefined> {
@@ -51,12 +52,19 @@ export class ThreadProfiler {
     if (session === undefined) return undefined;
     try {
       const { profile } = await call<{ profile: V8Profile }>(session, "Profiler.stop");
+      await restart(session, RESTING_INTERVAL_US);
+      await call(session, "Profiler.stop");
       await call(session, "Profiler.disable");
       return profile;
     } finally {
       session.disconnect();
     }
   }
+}
+
+async function restart(session: Session, intervalUs: number): Promise<void> {
+  await call(session, "Profiler.setSamplingInterval", { interval: intervalUs });
+  await call(session, "Profiler.start");
 }
 
 function call<T>(session: Session, method: string, parameters: object = {}): Promise<T> {

@@ -224,8 +224,9 @@ function show(value: unknown): string {
 
 const MAX_SHOWN_CHARS = 40;
 
-/** Longer delays are not trusted. */
-const MAX_TOLD_DELAY_MS = 24 * 3_600_000;
+/** Other delays are not trusted. */
+const MIN_NAMED_DELAY_MS = 1_000;
+const MAX_NAMED_DELAY_MS = 24 * 3_600_000;
 
 /** Reads google.rpc.Status: its code, the reason of google.rpc.ErrorInfo, and the delay of google.rpc.RetryInfo. */
 function readFailure({ status, json }: Answer): ApiFailure {
@@ -239,9 +240,11 @@ function readFailure({ status, json }: Answer): ApiFailure {
     kind: "failed",
     status,
     reason: [`Cloud Profiler answered ${status}`, words.join(", ")].filter(Boolean).join(": "),
-    ...(delayMs !== undefined && delayMs > 0 && { delayMs: Math.min(delayMs, MAX_TOLD_DELAY_MS) }),
+    ...(delayMs !== undefined && delayMs > 0 && { delayMs: clamp(delayMs) }),
   };
 }
+
+const clamp = (delayMs: number) => Math.min(Math.max(delayMs, MIN_NAMED_DELAY_MS), MAX_NAMED_DELAY_MS);
 
 /** Returns the ms of a google.protobuf.Duration in JSON, such as `10s` or `0.5s`. */
 function parseDuration(value: unknown): number | undefined {

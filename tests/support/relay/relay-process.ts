@@ -116,6 +116,16 @@ export class RelayProcess implements AsyncDisposable {
     return readdirSync(`/proc/${this.#child.pid}/task`).length;
   }
 
+  /** How often all threads together went to sleep since the start: what polls adds up here even if it costs little. */
+  timesAsleep(): number {
+    const tasks = readdirSync(`/proc/${this.#child.pid}/task`);
+    const counts = tasks.map((task) => {
+      const status = readFileSync(`/proc/${this.#child.pid}/task/${task}/status`, "utf8");
+      return Number(/^voluntary_ctxt_switches:\s+(\d+)$/m.exec(status)?.[1]);
+    });
+    return counts.reduce((sum, count) => sum + count, 0);
+  }
+
   /** Number of open files and sockets. */
   openDescriptors(): number {
     return readdirSync(`/proc/${this.#child.pid}/fd`).length;
