@@ -1,6 +1,6 @@
 // Runs the benchmarks. docs/benchmarks.md describes them.
 //   bun run bench [http] [fanout] [stalled] [open-cancel] [storm] [startup] [memory] [prepare] [fleet] [redis-outage] [chaos]
-//     [events] [event-bombs] [spool-outage] [hostile] [flat-out] [rotation] [monitoring]
+//     [events] [event-bombs] [spool-outage] [hostile] [flat-out] [rotation] [monitoring] [profiling]
 //     [threads] [update] [thread-memory] [deltas] [runtimes] [--quick] [--json <file>] [--source] [--baseline <folder>]
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -19,6 +19,7 @@ import { httpPart } from "./http/http-part.ts";
 import { describeMachine, machineLines } from "./machine.ts";
 import { memoryPart } from "./memory/memory-part.ts";
 import { monitoringPart } from "./monitoring/monitoring-part.ts";
+import { profilingPart } from "./monitoring/profiling-part.ts";
 import { preparePart } from "./prepare/prepare-part.ts";
 import { chaosPart } from "./redis/chaos-part.ts";
 import { fleetPart } from "./redis/fleet-part.ts";
@@ -54,6 +55,7 @@ const PARTS: readonly Part[] = [
   flatOutPart,
   rotationPart,
   monitoringPart,
+  profilingPart,
   threadsPart,
   updatePart,
   threadMemoryPart,

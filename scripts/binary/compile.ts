@@ -1,5 +1,5 @@
 import { mkdirSync, mkdtempSync, renameSync, rmSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import type { Build } from "bun";
 import { root } from "../command.ts";
 import { removeStaleSignature } from "./macho-signature.ts";
@@ -20,14 +20,19 @@ export async function compile({ outfile, commit, target }: Compilation): Promise
   mkdirSync(dirname(outfile), { recursive: true });
   // The executable contains its file name: with a fixed name, the bytes depend only on the sources. Renaming it afterwards
   // also lets a relay that runs from the old file continue.
-  const aside = mkdtempSync(join(dirname(outfile), ".building-"));
+  const aside = mkdtempSync(join(dirname(resolve(outfile)), ".building-"));
+  const folder = process.cwd();
+  // Source maps name files relative to the current folder.
+  process.chdir(root);
   try {
     const built = join(aside, "statsig-forward-proxy");
     const result = await Bun.build({
       // The bundler does not follow the URL of a Worker, so each Worker is an entry point.
       entrypoints: [join(src, "main.ts"), ...(await findWorkerFiles())],
       root: src,
-      minify: true,
+      // Profiles and errors name the functions, files and lines of the sources (docs/profiling.md has what this costs).
+      minify: { whitespace: true, syntax: true, identifiers: false },
+      sourcemap: "linked",
       bytecode: true,
       format: "esm",
       // Modules that are imported on demand are loaded only if their option is set.
@@ -46,9 +51,10 @@ export async function compile({ outfile, commit, target }: Compilation): Promise
     });
     if (!result.success) throw new Error(result.logs.map(String).join("\n") || "the build failed");
     removeStaleSignature(built);
-    renameSync(built, outfile);
+    renameSync(built, resolve(folder, outfile));
     return Object.keys(result.metafile?.inputs ?? {});
   } finally {
+    process.chdir(folder);
     rmSync(aside, { recursive: true, force: true });
   }
 }

@@ -22,7 +22,7 @@ export const folderRules: Readonly<Record<string, FolderRule>> = {
   server: { may: ["platform"] },
   streams: { may: [...domain, "platform", "server"] },
   grpc: { may: [...domain, "gen", "platform", "server", "streams"] },
-  http: { may: [...domain, "gen", "grpc", "platform", "server", "streams"], mayTypes: ["profiling"] },
+  http: { may: [...domain, "gen", "grpc", "platform", "profiling", "server", "streams"] },
   serving: { may: [...domain, "grpc", "http", "platform", "server", "streams", "telemetry"] },
   control: { may: [...domain, "platform", "serving"], mayTypes: ["grpc", "http", "server", "streams"] },
   telemetry: {
@@ -105,8 +105,8 @@ export const packageFences: Readonly<Record<string, readonly string[]>> = {
   "@bufbuild/protobuf/wire": ["grpc", "gen", "demo", "http", "specs"],
   "@opentelemetry/": ["telemetry"],
   ioredis: ["redis"],
-  "google-auth-library": ["profiling/cloud"],
-  "statsig-node": ["profiling/gate"],
+  "google-auth-library": ["profiling/cloud/credentials.ts"],
+  "statsig-node": ["profiling/gate/evaluate.ts"],
   citty: ["cli"],
   yaml: ["config/file.ts", "cli/print-config.ts"],
   "smol-toml": ["config/file.ts"],
@@ -119,5 +119,8 @@ export const environmentReaders = [
   "platform/runtime/deno/requests.ts",
 ];
 
-/** The only folder that may use what one runtime alone has. */
-export const runtimeFolders = { Bun: "platform/runtime/bun/", Deno: "platform/runtime/deno/" } as const;
+/** The only folders that may use what one runtime alone has. Others start Workers by `startWorker`. */
+export const runtimeFolders: readonly { readonly has: RegExp; readonly folder: string }[] = [
+  { has: /^bun|^new Worker/i, folder: "platform/runtime/bun/" },
+  { has: /^deno|^new Worker/i, folder: "platform/runtime/deno/" },
+];

@@ -30,8 +30,9 @@ function checkFile(file: SourceFile): string[] {
 /** Everything else runs on each runtime. */
 function checkRuntimeNames({ path, runtimeNames }: SourceFile): string[] {
   return [...new Set(runtimeNames)].flatMap((name) => {
-    const folder = runtimeFolders[name.startsWith("Deno") ? "Deno" : "Bun"];
-    return path.startsWith(folder) ? [] : [`src/${path} uses ${name}: only ${folder} may`];
+    const folders = runtimeFolders.filter(({ has }) => has.test(name)).map(({ folder }) => folder);
+    const isAllowed = folders.some((folder) => path.startsWith(folder));
+    return isAllowed ? [] : [`src/${path} uses ${name}: only ${folders.join(", ")} may`];
   });
 }
 

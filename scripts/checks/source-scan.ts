@@ -22,7 +22,7 @@ export interface SourceFile {
   /** What the file declares and exports. Re-exports are imports. */
   readonly exports: readonly Declaration[];
   readonly readsEnvironment: boolean;
-  /** What only one runtime has, as the file names it: `Bun.`, `bun:ffi`, `Deno.`. */
+  /** What only one runtime has, or has in another way, as the file names it: `Bun.`, `bun:ffi`, `Deno.`, `new Worker(`. */
   readonly runtimeNames: readonly string[];
 }
 
@@ -51,6 +51,8 @@ const ENVIRONMENT = [
 const RUNTIME_NAMES = [
   /["'](?<name>bun(?::[\w-]+)?)["']/g,
   /(?<![\w$.#])(?<name>(?:Bun|Deno)\.)/g,
+  /\b(?<name>new Worker\()/g,
+  /\bprocess\.versions\??\.(?<name>bun|deno)\b/g,
   /\b(?:globalThis|self)(?:\?\.|\.|\[["'])(?<name>Bun|Deno)\b/g,
 ];
 

@@ -1,4 +1,5 @@
 import { firstErrorLine } from "../platform/errors.ts";
+import { threadEnded, threadStarted } from "../platform/profiling/threads.ts";
 import { type ChannelEnd, ThreadChannel } from "../platform/thread-channel.ts";
 import type { FromServing, ListenFailure, ServingSetup, ToServing } from "../serving/messages.ts";
 
@@ -52,6 +53,7 @@ export class ServingThread {
     this.name = setup.name;
     this.slot = setup.slot;
     this.#end = start();
+    threadStarted(this.#end, setup.name);
     this.#listening.promise.catch(() => {});
     this.#channel = new ThreadChannel<ToServing, FromServing>(this.#end, (message) => {
       if (!this.#isOver) this.#receive(message, onReport);
@@ -106,6 +108,7 @@ export class ServingThread {
     this.#isOver = true;
     this.#drained.resolve();
     this.#listening.reject(new Error("the thread was terminated"));
+    threadEnded(this.#end);
     this.#end.terminate();
   }
 

@@ -1,12 +1,20 @@
 import { beginWorker, endOnFault } from "#runtime/threads.ts";
 import { firstErrorLine } from "./errors.ts";
 import { forwardForeignOutput } from "./process/foreign-output.ts";
+import { joinProfiling } from "./profiling/join.ts";
+import { threadEnded, threadStarted } from "./profiling/threads.ts";
 
 declare const self: Worker;
 
 interface Call<Request> {
   readonly id: number;
   readonly request: Request;
+}
+
+/** The first message to the Worker. */
+interface Introduction {
+  /** How the thread is named in profiles. */
+  readonly thread: string;
 }
 
 type Outcome<Reply> =
@@ -75,6 +83,9 @@ export class WorkerCalls<Request, Reply> implements AsyncDisposable {
   #start(): Worker {
     const { name, start, onLost } = this.#options;
     const worker = start();
+    const thread = name.replace(/^the /, "");
+    worker.postMessage({ thread } satisfies Introduction);
+    threadStarted(worker, thread);
     worker.onmessage = (event: MessageEvent<Outcome<Reply>>) => {
       if (this.#worker === worker) this.#settle(event.data);
     };
@@ -122,6 +133,7 @@ export class WorkerCalls<Request, Reply> implements AsyncDisposable {
   }
 
   #abandon(reason: Error): void {
+    if (this.#worker !== undefined) threadEnded(this.#worker);
     this.#worker?.terminate();
     this.#worker = undefined;
     clearTimeout(this.#silence);
@@ -144,7 +156,11 @@ export function handleCalls<Request, Reply>(
   beginWorker();
   endOnFault();
   forwardForeignOutput();
-  self.onmessage = async (event: MessageEvent<Call<Request>>) => {
+  self.onmessage = async (event: MessageEvent<Introduction | Call<Request>>) => {
+    if ("thread" in event.data) {
+      joinProfiling(event.data.thread);
+      return;
+    }
     const { id, request } = event.data;
     try {
       const reply = await handle(request);

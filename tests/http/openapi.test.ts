@@ -84,7 +84,7 @@ describe("the OpenAPI documents", () => {
   test("name only paths and methods that a relay has", async () => {
     await using managed = await startManagedRelay({
       env: { SFP_MANAGEMENT_TOKEN: TOKEN },
-      args: ["--proxy-id-lists"],
+      args: ["--proxy-id-lists", "--debug-endpoints"],
     });
     const headers = { authorization: `Bearer ${TOKEN}` };
     const urls = { management: managed.url, clients: managed.relay.httpUrl };
@@ -132,6 +132,23 @@ describe("responses match the OpenAPI documents", () => {
       const response = await fetch(managed.url + path, { method });
       expect(response.status).toBe(401);
       await checker.expect(method, path, response);
+    }
+  });
+
+  test("of the debug endpoints", async () => {
+    await using managed = await startManagedRelay({ args: ["--debug-endpoints"] });
+    const checker = new ResponseChecker(managementDocument as OpenApi);
+    for (const [path, query, expected] of [
+      ["/debug/profile", "?seconds=1", 200],
+      ["/debug/profile", "?seconds=1&format=devtools", 200],
+      ["/debug/profile", "?seconds=0", 400],
+      ["/debug/heap", "", 200],
+      ["/debug/heap", "?format=devtools", 200],
+      ["/debug/heap", "?format=svg", 400],
+    ] as const) {
+      const response = await fetch(managed.url + path + query, { method: "POST" });
+      expect([path, query, response.status]).toEqual([path, query, expected]);
+      await checker.expect("POST", path, response);
     }
   });
 

@@ -6,6 +6,8 @@ import { fileURLToPath } from "node:url";
 import { GrpcClient } from "../support/clients/grpc-client.ts";
 import { rawGet, textOf } from "../support/clients/raw-get.ts";
 import { eventually } from "../support/common/wait.ts";
+import { framesOf } from "../support/profiling/decoded-profile.ts";
+import { startProfiledRelay } from "../support/profiling/profiled-relay.ts";
 import { RedisServer } from "../support/redis/redis-server.ts";
 import { type RelayOptions, startRelayProcess } from "../support/relay/relay-process.ts";
 import {
@@ -56,6 +58,15 @@ async function expectServes(options: RelayOptions): Promise<void> {
 
 describe("the compiled binary", () => {
   test("serves without a backup", () => expectServes({ cache: "disabled" }));
+
+  test("names functions and files of the sources in profiles", async () => {
+    await using profiled = await startProfiledRelay();
+    await using _load = await profiled.load();
+    const frames = framesOf(await profiled.take("profile?seconds=2"), "http-");
+    expect([...frames]).toContain("received src/http/http1/connection.ts");
+    const held = framesOf(await profiled.take("heap"), "main");
+    expect([...held].join("\n")).toMatch(/SpecStore|MetricRegistry|Supervisor/);
+  });
 
   test("serves with the local backup", () =>
     expectServes({ cache: "local", args: ["--local-cache-path", join(folder, "cache")] }));

@@ -29,7 +29,7 @@ test.each([
   ["a type within an expression", "specs/a.ts", 'let y: import("../redis/y.ts").Y;'],
   ["a re-export", "specs/a.ts", 'export * from "../redis/y.ts";'],
   ["a dynamic import", "specs/a.ts", 'const y = await import("../redis/y.ts");'],
-  ["a Worker", "specs/a.ts", 'new Worker(new URL("../redis/y-worker.ts", import.meta.url));'],
+  ["a Worker", "specs/a.ts", 'startWorker(new URL("../redis/y-worker.ts", import.meta.url));'],
   ["a value of another folder in telemetry", "telemetry/a.ts", 'import { y } from "../redis/y.ts";'],
   ["relay/relay.ts outside main", "cli/a.ts", 'import { startRelay } from "../relay/relay.ts";'],
   ["config in a folder", "http/a.ts", 'import type { Config } from "../config/config.ts";'],
@@ -74,6 +74,7 @@ test.each([
   ["Bun.", "const listener = Bun.listen({});"],
   ["Bun.", "type Listener = Bun.TCPSocketListener;"],
   ["Bun", 'const { listen } = globalThis["Bun"];'],
+  ["bun", "const isBun = process.versions.bun !== undefined;"],
   ["bun:ffi", 'import { dlopen } from "bun:ffi";'],
   ["bun", 'const { serve } = await import("bun");'],
 ])("what Bun alone has is a problem outside its folder: %s in %s", async (name, source) => {
@@ -90,6 +91,15 @@ test("what Deno alone has is a problem outside its folder", async () => {
   const folder = "platform/runtime/deno/";
   expect(await problemsIn({ "http/a.ts": source })).toEqual([`src/http/a.ts uses Deno.: only ${folder} may`]);
   expect(await problemsIn({ [`${folder}a.ts`]: source })).toEqual([]);
+});
+
+test("only the folders of the runtimes start Workers by themselves", async () => {
+  const source = 'new Worker(new URL("./a-worker.ts", import.meta.url));';
+  const folders = ["platform/runtime/bun/", "platform/runtime/deno/"];
+  expect(await problemsIn({ "http/a.ts": source })).toEqual([
+    `src/http/a.ts uses new Worker(: only ${folders.join(", ")} may`,
+  ]);
+  for (const folder of folders) expect(await problemsIn({ [`${folder}a.ts`]: source })).toEqual([]);
 });
 
 test("an import of a file of the runtime is one of the file of each runtime", async () => {

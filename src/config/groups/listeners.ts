@@ -28,6 +28,8 @@ interface ManagementAddress {
 export interface ManagementConfig extends ManagementAddress {
   /** What requests to the operator API must carry; undefined if it is turned off. */
   readonly token: string | undefined;
+  /** Whether the port takes profiles. */
+  readonly debugEndpoints: boolean;
 }
 
 /** Returns the ports that follow from the mode and from TLS, in the order in which they are opened. */
@@ -55,7 +57,8 @@ export function readListeners(
 export function readManagement(settings: Settings, env: Environment): ManagementConfig | undefined {
   const address = readManagementAddress(settings);
   const token = readManagementToken(env);
-  return address && { ...address, token };
+  const debugEndpoints = settings.flag(LISTENERS.debugEndpoints);
+  return address && { ...address, token, debugEndpoints };
 }
 
 /** Returns undefined if the management port is turned off. Throws ConfigError. */
@@ -186,6 +189,12 @@ export const LISTENERS = {
     kind: "text",
     placeholder: "ADDRESS",
     description: "Address of the management port (Default: --bind-address)",
+  },
+  debugEndpoints: {
+    name: "debug-endpoints",
+    kind: "flag",
+    isReloadable: true,
+    description: "Take CPU and heap profiles at POST /debug/profile and /debug/heap of the management port",
   },
 } as const satisfies OptionGroup;
 

@@ -14,6 +14,18 @@ export type OperatorEvent =
       /** What the operator asked for and what came of it. Contains no SDK key and no value of a config. */
       readonly detail: Readonly<Record<string, string | number | boolean>>;
     }
+  /** A profile was taken at a debug endpoint, which costs all clients a little time. Logged each time. */
+  | {
+      readonly kind: "profile_taken";
+      readonly profile: "cpu" | "heap";
+      /** The IP address of the client. */
+      readonly from: string;
+      readonly durationMs: number;
+      readonly threads: number;
+      /** The names of threads that did not reply. */
+      readonly missing: readonly string[];
+      readonly bytes: number;
+    }
   /** A request without the token, or with a wrong one. */
   | { readonly kind: "operator_refused"; readonly from: string };
 

@@ -7,6 +7,7 @@ import type { RequestEnv } from "../request-context.ts";
 import { documentRoutes } from "./documents.ts";
 import { type OperatorApi, operatorRoutes } from "./operator-routes.ts";
 import { contentSecurityPolicy, statusPage } from "./page/page.ts";
+import { type DebugEndpoints, profileRoutes } from "./profile-routes.ts";
 
 interface ManagementAppOptions {
   /** Returns every reason why the relay is not ready; empty if it is ready. */
@@ -16,6 +17,7 @@ interface ManagementAppOptions {
   /** Returns the status as JSON text. */
   readonly status: () => Promise<string>;
   readonly operators: OperatorApi;
+  readonly debug: DebugEndpoints;
   /** Called with unexpected errors. */
   readonly onFault: (error: unknown) => void;
 }
@@ -63,11 +65,12 @@ export class ManagementListener implements Disposable {
 
 /** Returns all routes of the port. */
 function createManagementApp(options: ManagementAppOptions): Hono<RequestEnv> {
-  const { status, operators, onFault } = options;
+  const { status, operators, debug, onFault } = options;
   const parts = [
     managementRoutes(options),
     statusRoutes(status),
     documentRoutes(),
+    profileRoutes(debug),
     operatorRoutes(operators),
   ];
   return createApp(parts, {}, onFault);

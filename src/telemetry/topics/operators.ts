@@ -28,6 +28,20 @@ export class OperatorTelemetry {
         this.#logger.log("info", "operator action", { action, sdk_key: key, client: from, ...detail });
         return;
       }
+      case "profile_taken": {
+        const { profile, from, durationMs, threads, missing, bytes } = event;
+        const silent = missing.length > 0 && { missing: missing.join(",") };
+        const duration_ms = Math.round(durationMs);
+        this.#logger.log("info", "profile taken", {
+          profile,
+          client: from,
+          duration_ms,
+          threads,
+          ...silent,
+          bytes,
+        });
+        return;
+      }
       case "operator_refused":
         this.#refusals
           .of(event.kind)

@@ -103,6 +103,29 @@ export class RelayProcess implements AsyncDisposable {
     return Number(new RegExp(`^${field}:\\s+(\\d+) kB$`, "m").exec(status)?.[1]) * 1024;
   }
 
+  /** CPU time of the whole process since its start, in ms, to the hundredth of a second. */
+  cpuMs(): number {
+    const TICK_MS = 10;
+    const [, text = ""] = readFileSync(`/proc/${this.#child.pid}/stat`, "utf8").split(") ");
+    const [user = 0, system = 0] = text.split(" ").slice(11, 13).map(Number);
+    return (user + system) * TICK_MS;
+  }
+
+  /** Number of threads, those of the runtime included. */
+  threads(): number {
+    return readdirSync(`/proc/${this.#child.pid}/task`).length;
+  }
+
+  /** How often all threads together went to sleep since the start: what polls adds up here even if it costs little. */
+  timesAsleep(): number {
+    const tasks = readdirSync(`/proc/${this.#child.pid}/task`);
+    const counts = tasks.map((task) => {
+      const status = readFileSync(`/proc/${this.#child.pid}/task/${task}/status`, "utf8");
+      return Number(/^voluntary_ctxt_switches:\s+(\d+)$/m.exec(status)?.[1]);
+    });
+    return counts.reduce((sum, count) => sum + count, 0);
+  }
+
   /** Number of open files and sockets. */
   openDescriptors(): number {
     return readdirSync(`/proc/${this.#child.pid}/fd`).length;

@@ -48,6 +48,7 @@
   "shutdown-grace-in-s",
   "management-port",
   "management-address",
+  "debug-endpoints",
   "https-port",
   "grpcs-port",
   "x509-server-cert-path",
@@ -98,6 +99,8 @@
   "log-level",
   "debug-logging",
   "force-gcp-profiling-enabled",
+  "gcp-profiler-service",
+  "gcp-profiler-project",
   "print-config",
   "help",
   "version"
@@ -113,6 +116,7 @@
   "offline",
   "proxy-id-lists",
   "id-list-file-refresh-observer-enabled",
+  "debug-endpoints",
   "enforce-tls",
   "enforce-mtls",
   "statsd-logging",
@@ -175,6 +179,7 @@
   "SFP_SHUTDOWN_GRACE_IN_S",
   "SFP_MANAGEMENT_PORT",
   "SFP_MANAGEMENT_ADDRESS",
+  "SFP_DEBUG_ENDPOINTS",
   "SFP_HTTPS_PORT",
   "SFP_GRPCS_PORT",
   "SFP_X509_SERVER_CERT_PATH",
@@ -225,7 +230,10 @@
   "SFP_LOG_LEVEL",
   "SFP_DEBUG_LOGGING",
   "SFP_FORCE_GCP_PROFILING_ENABLED",
+  "SFP_GCP_PROFILER_SERVICE",
+  "SFP_GCP_PROFILER_PROJECT",
   "SFP_STARTUP_WARMUP_KEYS_JSON",
+  "SFP_GCP_PROFILER_ENDPOINT",
   "SFP_MANAGEMENT_TOKEN",
   "SFP_X509_SERVER_KEY_PASSPHRASE"
 ]

@@ -1,4 +1,5 @@
-import { fullGC } from "bun:jsc";
+import { fullGC, heapStats } from "bun:jsc";
+import type { HeapSize } from "../threads.ts";
 
 /**
  * Starts a Worker. It emits "close" when it runs no more code and its sockets are closed. The caller writes
@@ -20,4 +21,10 @@ export function endOnFault(): void {}
  */
 export function collectGarbage(): void {
   fullGC();
+}
+
+/** Measures the heap of this thread. Takes some milliseconds. */
+export function measureHeap(): HeapSize {
+  const { objectCount, heapSize } = heapStats();
+  return { objects: objectCount, bytes: heapSize };
 }

@@ -1,5 +1,6 @@
-import { setFlagsFromString } from "node:v8";
+import { getHeapStatistics, setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
+import type { HeapSize } from "../threads.ts";
 
 declare const self: Worker & { close(): void };
 
@@ -54,4 +55,13 @@ export function collectGarbage(): void {
   if (collect === undefined) setFlagsFromString("--expose-gc");
   collect ??= runInNewContext("gc") as () => void;
   collect();
+}
+
+/** V8 does not count objects. An object has about this many bytes, on average. */
+const TYPICAL_OBJECT_BYTES = 50;
+
+/** Measures the heap of this thread. The number of objects is an estimate. */
+export function measureHeap(): HeapSize {
+  const { used_heap_size: bytes } = getHeapStatistics();
+  return { objects: Math.ceil(bytes / TYPICAL_OBJECT_BYTES), bytes };
 }

@@ -1,0 +1,226 @@
+import type { StackNode } from "../platform/profiling/stacks.ts";
+
+/** A heap snapshot in the format of V8, as far as it is used here: flat lists, whose fields `meta` names. */
+interface HeapSnapshot {
+  readonly snapshot: {
+    readonly meta: {
+      readonly node_fields: readonly string[];
+      readonly node_types: readonly (string | readonly string[])[];
+      readonly edge_fields: readonly string[];
+      readonly edge_types: readonly (string | readonly string[])[];
+    };
+  };
+  readonly nodes: readonly number[];
+  readonly edges: readonly number[];
+  readonly strings: readonly string[];
+}
+
+/** What is further from the root counts for what holds it. */
+const MAX_DEPTH = 12;
+
+/** A place that holds less than this part of all bytes, with all that is below it, counts for what holds it. */
+const SMALLEST_PART = 1 / 1_000;
+
+/** An object with more properties is a table: their names are data. */
+const MAX_NAMED_PROPERTIES = 40;
+
+/** The text of such a node is data of the relay or its clients, which must not leave in a profile. */
+const TEXT_TYPES: ReadonlySet<string> = new Set(["string", "concatenated string", "sliced string", "symbol"]);
+
+/** What holds the variables of a function or a module, in the words of the runtime and in those of a profile. */
+const SCOPES: Readonly<Record<string, string>> = {
+  "system / JSLexicalEnvironment": "(variables of a function)",
+  "system / JSModuleEnvironment": "(variables of a module)",
+};
+
+/**
+ * Sums up a heap snapshot by what holds the memory: each object counts for the shortest path of references from the roots, in
+ * names of classes and properties. Contains no value of the heap. Throws a SyntaxError if the text is no JSON.
+ */
+export function summarizeHeap(text: string): readonly StackNode[] {
+  const graph = new HeapGraph(JSON.parse(text));
+  return withoutSmall(sumUp(graph));
+}
+
+/** The objects of a heap and the references between them. An object is its position among all. */
+class HeapGraph {
+  readonly size: number;
+  readonly #snapshot: HeapSnapshot;
+  readonly #nodeWidth: number;
+  readonly #edgeWidth: number;
+  readonly #nodeField: Record<"type" | "name" | "bytes" | "edges", number>;
+  readonly #edgeField: Record<"type" | "name" | "target", number>;
+  readonly #nodeTypes: readonly string[];
+  readonly #edgeTypes: readonly string[];
+  /** The index of the first reference, by object. */
+  readonly #firstEdge: Int32Array;
+
+  constructor(snapshot: HeapSnapshot) {
+    const { node_fields, node_types, edge_fields, edge_types } = snapshot.snapshot.meta;
+    this.#snapshot = snapshot;
+    this.#nodeWidth = node_fields.length;
+    this.#edgeWidth = edge_fields.length;
+    this.#nodeField = {
+      type: node_fields.indexOf("type"),
+      name: node_fields.indexOf("name"),
+      bytes: node_fields.indexOf("self_size"),
+      edges: node_fields.indexOf("edge_count"),
+    };
+    this.#edgeField = {
+      type: edge_fields.indexOf("type"),
+      name: edge_fields.indexOf("name_or_index"),
+      target: edge_fields.indexOf("to_node"),
+    };
+    this.#nodeTypes = [node_types[this.#nodeField.type] ?? []].flat();
+    this.#edgeTypes = [edge_types[this.#edgeField.type] ?? []].flat();
+    this.size = snapshot.nodes.length / this.#nodeWidth;
+    this.#firstEdge = new Int32Array(this.size + 1);
+    for (let node = 0; node < this.size; node++) {
+      this.#firstEdge[node + 1] = (this.#firstEdge[node] ?? 0) + this.#node(node, this.#nodeField.edges);
+    }
+  }
+
+  bytes(node: number): number {
+    return this.#node(node, this.#nodeField.bytes);
+  }
+
+  edgesOf(node: number): readonly [first: number, end: number] {
+    return [this.#firstEdge[node] ?? 0, this.#firstEdge[node + 1] ?? 0];
+  }
+
+  target(edge: number): number {
+    return this.#edge(edge, this.#edgeField.target) / this.#nodeWidth;
+  }
+
+  isWeak(edge: number): boolean {
+    return this.#edgeTypes[this.#edge(edge, this.#edgeField.type)] === "weak";
+  }
+
+  /** Returns the class of the object, or what it is to the runtime. */
+  className(node: number): string {
+    const type = this.#nodeTypes[this.#node(node, this.#nodeField.type)] ?? "";
+    if (node === 0) return "(roots)";
+    if (TEXT_TYPES.has(type)) return `(${type})`;
+    const name = this.#snapshot.strings[this.#node(node, this.#nodeField.name)] ?? "";
+    return SCOPES[name] ?? (isIdentifier(name) ? name : `(${type})`);
+  }
+
+  /** Returns the name of the property that a reference is; empty if it has none, or one that may be data. */
+  propertyName(edge: number, owner: number): string {
+    const type = this.#edgeTypes[this.#edge(edge, this.#edgeField.type)];
+    if (type !== "property" && type !== "context") return "";
+    const [first, end] = this.edgesOf(owner);
+    if (end - first > MAX_NAMED_PROPERTIES) return "";
+    const name = this.#snapshot.strings[this.#edge(edge, this.#edgeField.name)] ?? "";
+    return isIdentifier(name) ? name : "";
+  }
+
+  #node(node: number, field: number): number {
+    return this.#snapshot.nodes[node * this.#nodeWidth + field] ?? 0;
+  }
+
+  #edge(edge: number, field: number): number {
+    return this.#snapshot.edges[edge * this.#edgeWidth + field] ?? 0;
+  }
+}
+
+/** A name of source text. SDK keys, which have a hyphen, are none. */
+function isIdentifier(name: string): boolean {
+  return /^[#$_\p{L}][\w$ ]{0,63}$/u.test(name);
+}
+
+/** A place in the sum, which grows. */
+interface Place {
+  readonly name: string;
+  readonly parent: number;
+  readonly depth: number;
+  count: number;
+  value: number;
+}
+
+/** Returns all places, each after what holds it. */
+function sumUp(graph: HeapGraph): Place[] {
+  const places: Place[] = [];
+  const indexes = new Map<string, number>();
+  const find = (name: string, parent: number): number => {
+    const depth = (places[parent]?.depth ?? 0) + 1;
+    if (depth > MAX_DEPTH) return parent;
+    const key = `${parent} ${name}`;
+    const known = indexes.get(key);
+    if (known !== undefined) return known;
+    indexes.set(key, places.length);
+    return places.push({ name, parent, depth, count: 0, value: 0 }) - 1;
+  };
+  const add = (node: number, place: number) => {
+    const sum = places[place];
+    if (sum === undefined) return;
+    sum.count++;
+    sum.value += graph.bytes(node);
+  };
+  const placeOf = new Int32Array(graph.size).fill(-2);
+  walk(graph, (node, edge, holder) => {
+    const place = holder === -1 ? -1 : find(label(graph, node, edge, holder), placeOf[holder] ?? -1);
+    placeOf[node] = place;
+    add(node, place);
+  });
+  const unreachable = placeOf.indexOf(-2);
+  if (unreachable >= 0) {
+    const place = find("(not reachable)", -1);
+    for (let node = unreachable; node < graph.size; node++) if (placeOf[node] === -2) add(node, place);
+  }
+  return places;
+}
+
+function label(graph: HeapGraph, node: number, edge: number, holder: number): string {
+  const property = graph.propertyName(edge, holder);
+  return property === "" ? graph.className(node) : `${property}: ${graph.className(node)}`;
+}
+
+/** Visits each object that the root holds once, those that are nearest to the root first. The root is the first object. */
+function walk(graph: HeapGraph, visit: (node: number, edge: number, holder: number) => void): void {
+  const queue = new Int32Array(graph.size);
+  const isSeen = new Uint8Array(graph.size);
+  isSeen[0] = 1;
+  visit(0, -1, -1);
+  for (let next = 0, end = 1; next < end; next++) {
+    const holder = queue[next] ?? 0;
+    const [first, last] = graph.edgesOf(holder);
+    for (let edge = first; edge < last; edge++) {
+      const node = graph.target(edge);
+      if (isSeen[node] === 1 || graph.isWeak(edge)) continue;
+      isSeen[node] = 1;
+      queue[end++] = node;
+      visit(node, edge, holder);
+    }
+  }
+}
+
+/** Adds small places to what holds them, and returns the others. */
+function withoutSmall(places: readonly Place[]): readonly StackNode[] {
+  const below = places.map(({ value }) => value);
+  for (let index = places.length - 1; index >= 0; index--) {
+    const parent = places[index]?.parent ?? -1;
+    if (parent >= 0) below[parent] = (below[parent] ?? 0) + (below[index] ?? 0);
+  }
+  const least = SMALLEST_PART * places.reduce((sum, { value }) => sum + value, 0);
+  const kept: (StackNode & { count: number; value: number })[] = [];
+  let rest = -1;
+  const indexOf = places.map(() => -1);
+  places.forEach(({ name, parent, count, value }, index) => {
+    const above = parent < 0 ? -1 : (indexOf[parent] ?? -1);
+    const isSmall = (below[index] ?? 0) < least;
+    if (isSmall && above < 0) rest = rest < 0 ? push("(others)", -1) : rest;
+    const at = isSmall ? (above < 0 ? rest : above) : push(name, above);
+    indexOf[index] = at;
+    const sum = kept[at];
+    if (sum === undefined) return;
+    sum.count += count;
+    sum.value += value;
+  });
+  return kept;
+
+  function push(name: string, parent: number): number {
+    const frame = { name, file: "", line: 0, column: 0 };
+    return kept.push({ frame, parent, count: 0, value: 0 }) - 1;
+  }
+}

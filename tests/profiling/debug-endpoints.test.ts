@@ -1,0 +1,151 @@
+import { describe, expect, test } from "bun:test";
+import { freePort } from "../support/common/free-port.ts";
+import { eventually, within } from "../support/common/wait.ts";
+import { totalOf } from "../support/profiling/decoded-profile.ts";
+import { type ProfiledRelay, startProfiledRelay } from "../support/profiling/profiled-relay.ts";
+import { startManagedRelay } from "../support/relay/managed-relay.ts";
+import { startReloadedRelay } from "../support/relay/reloaded-relay.ts";
+import { startUpstream } from "../support/upstream/upstream.ts";
+
+const messageOf = async (response: Response) => ((await response.json()) as { message: string }).message;
+
+/** Resolves once the relay takes a profile, so that another request gets 409. */
+const busy = (profiled: ProfiledRelay) =>
+  eventually(async () => {
+    const response = await profiled.order("heap");
+    await response.body?.cancel();
+    expect(response.status).toBe(409);
+  });
+
+describe("a request for a profile", () => {
+  test("is refused with the name of the option while it is off", async () => {
+    await using managed = await startManagedRelay();
+    for (const path of ["/debug/profile", "/debug/heap"]) {
+      for (const method of ["POST", "GET"]) {
+        const response = await fetch(managed.url + path, { method });
+        expect(response.status).toBe(404);
+        expect(await messageOf(response)).toContain("--debug-endpoints");
+      }
+    }
+  });
+
+  test("with a wrong value, field or method is refused with what is expected", async () => {
+    await using profiled = await startProfiledRelay();
+    for (const [path, expected] of [
+      ["profile?seconds=0", "from 1 to 60"],
+      ["profile?seconds=61", "from 1 to 60"],
+      ["profile?seconds=1.5", "from 1 to 60"],
+      ["profile?seconds=", "from 1 to 60"],
+      ["profile?format=svg", "pprof or devtools"],
+      ["profile?second=5", "expected seconds or format"],
+      ["heap?seconds=5", "expected format"],
+    ] as const) {
+      const response = await profiled.order(path);
+      expect([path, response.status]).toEqual([path, 400]);
+      expect(await messageOf(response)).toContain(expected);
+    }
+    for (const path of ["profile", "heap"]) {
+      const response = await profiled.order(path, { method: "GET" });
+      expect([response.status, response.headers.get("allow")]).toEqual([405, "POST"]);
+      expect(await messageOf(response)).toContain("curl -X POST");
+    }
+    expect(profiled.relay.output()).not.toContain("profile taken");
+  });
+
+  test("gets 409 and the time to wait while another profile is taken, and is logged if it is taken", async () => {
+    await using profiled = await startProfiledRelay();
+    const first = profiled.order("profile?seconds=4");
+    await busy(profiled);
+    const second = await profiled.order("profile?seconds=1");
+    expect(second.status).toBe(409);
+    const retryAfterS = Number(second.headers.get("retry-after"));
+    expect(retryAfterS).toBeGreaterThanOrEqual(1);
+    expect(retryAfterS).toBeLessThanOrEqual(5);
+    expect((await first).status).toBe(200);
+    await (await first).arrayBuffer();
+    expect((await profiled.order("profile?seconds=1")).status).toBe(200);
+    const lines = profiled.relay
+      .output()
+      .split("\n")
+      .filter((line) => line.includes("profile taken"));
+    expect(lines).toHaveLength(2);
+    expect(lines[0]).toMatch(
+      / INFO +profile taken profile=cpu client=127\.0\.0\.1 duration_ms=4\d{3} threads=\d+ bytes=\d+/,
+    );
+  });
+
+  test("whose client goes ends the profile", async () => {
+    await using profiled = await startProfiledRelay();
+    const client = new AbortController();
+    const long = profiled.order("profile?seconds=60", { signal: client.signal }).catch(() => "gone");
+    await busy(profiled);
+    client.abort();
+    expect(await long).toBe("gone");
+    await eventually(async () => expect((await profiled.order("profile?seconds=1")).status).toBe(200), {
+      withinMs: 10_000,
+    });
+    expect(profiled.relay.output()).not.toContain("unexpected");
+  });
+
+  test("does not delay a shutdown", async () => {
+    await using profiled = await startProfiledRelay();
+    const long = profiled.order("profile?seconds=60").catch(() => "cut");
+    await busy(profiled);
+    profiled.relay.signal("SIGTERM");
+    expect(await within(profiled.relay.exited(), 5_000, "exit")).toBe(0);
+    await long;
+    expect(profiled.relay.output()).not.toContain("unexpected");
+  });
+
+  test("is accepted or refused as reloads of the configuration say", async () => {
+    const env = { SFP_MANAGEMENT_PORT: String(await freePort()) };
+    await using upstream = await startUpstream();
+    await using reloaded = await startReloadedRelay(upstream, {}, [], env);
+    const { relay } = reloaded;
+    const status = async () =>
+      (await fetch(`${relay.urlOf("management")}/debug/profile?seconds=1`, { method: "POST" })).status;
+    expect(await status()).toBe(404);
+    await reloaded.reload({ "debug-endpoints": true });
+    expect(await status()).toBe(200);
+    await reloaded.reload({});
+    expect(await status()).toBe(404);
+  });
+});
+
+/** The snapshots of one heap profile are larger. */
+const MAX_GROWTH_BYTES = 60_000_000;
+
+/** Workers of one relay come and go with its work, and the runtime has helpers of its own. */
+const MAX_EXTRA_THREADS = 4;
+
+/** A sampler that is not at rest sleeps 200 times in two seconds, in each of seven threads. */
+const MAX_EXTRA_SLEEPS = 500;
+
+/** In two seconds: 5 % of one CPU. */
+const MAX_EXTRA_CPU_MS = 100;
+
+describe("profiles one after the other", () => {
+  test("leave neither memory nor work behind", async () => {
+    await using profiled = await startProfiledRelay();
+    const { relay } = profiled;
+    const takeBoth = async () => {
+      expect(totalOf(await profiled.take("profile?seconds=1"), "value")).toBeGreaterThan(0);
+      await profiled.take("heap");
+    };
+    const watchIdle = async () => {
+      const before = [relay.cpuMs(), relay.timesAsleep()] as const;
+      await Bun.sleep(2_000);
+      return { cpuMs: relay.cpuMs() - before[0], timesAsleep: relay.timesAsleep() - before[1] };
+    };
+    const atRest = await watchIdle();
+    for (let i = 0; i < 3; i++) await takeBoth();
+    const [resident, threads, files] = [relay.rssBytes(), relay.threads(), relay.openDescriptors()];
+    for (let i = 0; i < 7; i++) await takeBoth();
+    expect(relay.rssBytes() - resident).toBeLessThan(MAX_GROWTH_BYTES);
+    expect(relay.threads()).toBeLessThanOrEqual(threads + MAX_EXTRA_THREADS);
+    expect(relay.openDescriptors()).toBeLessThanOrEqual(files);
+    const after = await watchIdle();
+    expect(after.cpuMs).toBeLessThan(atRest.cpuMs + MAX_EXTRA_CPU_MS);
+    expect(after.timesAsleep).toBeLessThan(atRest.timesAsleep + MAX_EXTRA_SLEEPS);
+  });
+});

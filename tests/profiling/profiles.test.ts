@@ -1,0 +1,141 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { framesOf, threadsOf, totalOf } from "../support/profiling/decoded-profile.ts";
+import { PROFILED_KEY, type ProfiledRelay, startProfiledRelay } from "../support/profiling/profiled-relay.ts";
+
+let profiled: ProfiledRelay;
+beforeAll(async () => {
+  profiled = await startProfiledRelay();
+});
+afterAll(() => profiled[Symbol.asyncDispose]());
+
+describe("a CPU profile of a relay under load", () => {
+  test("has the functions of the relay in serving threads and the main thread, and adds up to the CPU time", async () => {
+    await using _load = await profiled.load();
+    const cpuBefore = profiled.relay.cpuMs();
+    const before = Date.now();
+    const profile = await profiled.take("profile?seconds=3");
+    const cpuMs = profiled.relay.cpuMs() - cpuBefore;
+
+    expect(profile.sampleTypes).toEqual([
+      ["samples", "count"],
+      ["cpu", "nanoseconds"],
+    ]);
+    expect(profile.period).toBe(10_000_000);
+    expect(profile.durationMs).toBeGreaterThan(2_990);
+    expect(profile.timeMs).toBeGreaterThanOrEqual(before);
+    expect(profile.timeMs).toBeLessThan(Date.now());
+    expect(profile.comments).toEqual([]);
+
+    expect([...framesOf(profile, "http-")]).toEqual(
+      expect.arrayContaining(["fromCache src/http/handler.ts", "received src/http/http1/connection.ts"]),
+    );
+    expect([...framesOf(profile, "main")].join("\n")).toMatch(/ src\/telemetry\/status\//);
+    expect(threadsOf(profile)).toEqual(expect.arrayContaining(["http-1", "http-2", "main"]));
+
+    // The counter of the system covers a little more than the profile, such as its encoding.
+    const totalMs = totalOf(profile, "value") / 1e6;
+    expect(totalMs).toBeLessThan(cpuMs + 20);
+    expect(totalMs).toBeGreaterThan(0.6 * cpuMs);
+    const [outside, ...others] = profile.samples.filter(({ thread }) => thread === undefined);
+    expect(others).toEqual([]);
+    expect(outside?.stack.map(({ name }) => name)).toEqual(["(outside JavaScript)"]);
+    expect(outside?.count).toBe(0);
+    for (const { count, value } of profile.samples) {
+      if (count > 0) expect(value / count).toBeLessThanOrEqual(10_000_000);
+    }
+  });
+
+  test("names lines of the sources and no path of the machine", async () => {
+    await using _load = await profiled.load();
+    const { samples } = await profiled.take("profile?seconds=1");
+    const frames = samples.flatMap(({ stack }) => stack);
+    const ours = frames.filter(({ file }) => file.startsWith("src/"));
+    expect(ours.length).toBeGreaterThan(10);
+    expect(ours.filter(({ line }) => line < 1)).toEqual([]);
+    const isKnown = (file: string) =>
+      file === "" || /^(src|node_modules)\//.test(file) || /^[a-z]+:[^/]/.test(file) || !file.includes("/");
+    expect(frames.filter(({ file }) => !isKnown(file))).toEqual([]);
+  });
+
+  test("for Chrome DevTools has the same functions, one thread after the other", async () => {
+    await using _load = await profiled.load();
+    const response = await profiled.order("profile?seconds=1&format=devtools");
+    expect(response.headers.get("content-disposition")).toMatch(/-cpu-\d{8}T\d{6}Z\.cpuprofile"$/);
+    const profile = (await response.json()) as CpuProfile;
+    const ids = new Set(profile.nodes.map(({ id }) => id));
+    const [root, ...others] = profile.nodes;
+    expect(root?.callFrame.functionName).toBe("(root)");
+    const children = profile.nodes.flatMap((node) => node.children);
+    expect(children.toSorted((a, b) => a - b)).toEqual(others.map(({ id }) => id));
+    expect(profile.samples.every((id) => ids.has(id))).toBe(true);
+    expect(profile.timeDeltas).toHaveLength(profile.samples.length);
+    expect(profile.timeDeltas.every((delta) => delta >= 0)).toBe(true);
+    const length = profile.timeDeltas.reduce((sum, delta) => sum + delta, 0);
+    expect(Math.abs(length - (profile.endTime - profile.startTime))).toBeLessThan(10);
+    const names = profile.nodes.map(({ callFrame }) => callFrame.functionName);
+    expect(names).toEqual(expect.arrayContaining(["thread main", "thread http-1", "fromCache"]));
+  });
+});
+
+interface CpuProfile {
+  readonly nodes: readonly {
+    readonly id: number;
+    readonly children: readonly number[];
+    readonly callFrame: { readonly functionName: string };
+  }[];
+  readonly samples: readonly number[];
+  readonly timeDeltas: readonly number[];
+  readonly startTime: number;
+  readonly endTime: number;
+}
+
+describe("a heap profile", () => {
+  test("has the classes and properties of the relay, and adds up to the memory of the process", async () => {
+    await profiled.take("heap");
+    const profile = await profiled.take("heap");
+    expect(profile.sampleTypes).toEqual([
+      ["objects", "count"],
+      ["space", "bytes"],
+    ]);
+    expect(threadsOf(profile)).toEqual(
+      expect.arrayContaining(["http-1", "http-2", "http2-1", "http2-2", "main", "payload worker"]),
+    );
+    expect([...framesOf(profile, "main")].join("\n")).toMatch(/SpecStore|MetricRegistry|Supervisor/);
+    const total = totalOf(profile, "value");
+    const resident = profiled.relay.rssBytes();
+    expect(total).toBeGreaterThan(0.7 * resident);
+    expect(total).toBeLessThan(1.3 * resident);
+    const [outside] = profile.samples.filter(({ thread }) => thread === undefined);
+    expect(outside?.stack.map(({ name }) => name)).toEqual(["(outside JavaScript heaps)"]);
+    expect(Math.max(...profile.samples.map(({ stack }) => stack.length))).toBeLessThanOrEqual(12);
+  });
+
+  test("contains no SDK key and no text of a config", async () => {
+    await using _load = await profiled.load();
+    const profile = JSON.stringify(await profiled.take("heap"));
+    expect(profile).not.toContain(PROFILED_KEY);
+    expect(profile).not.toContain("secret-");
+    expect(profile).not.toContain("color 0");
+  });
+
+  test("for Chrome DevTools is a tree with the same bytes", async () => {
+    const response = await profiled.order("heap?format=devtools");
+    expect(response.headers.get("content-disposition")).toMatch(/-heap-\d{8}T\d{6}Z\.heapprofile"$/);
+    const { head } = (await response.json()) as { readonly head: HeapNode };
+    const names = head.children.map(({ callFrame }) => callFrame.functionName);
+    expect(names).toEqual(
+      expect.arrayContaining(["thread main", "thread http-1", "(outside JavaScript heaps)"]),
+    );
+    expect(bytesOf(head)).toBeGreaterThan(30_000_000);
+  });
+});
+
+interface HeapNode {
+  readonly callFrame: { readonly functionName: string };
+  readonly selfSize: number;
+  readonly children: readonly HeapNode[];
+}
+
+function bytesOf({ selfSize, children }: HeapNode): number {
+  return children.reduce((sum, child) => sum + bytesOf(child), selfSize);
+}
