@@ -11,7 +11,7 @@ import { withConfigFile } from "./config/file.ts";
 import { logNotices } from "./config/notices.ts";
 import { CACHE_KIND, MODE } from "./config/option.ts";
 import { CONFIG_FILE, environmentNames } from "./config/options.ts";
-import { PROXY_NAMES } from "./config/proxies.ts";
+import { exemptMetadataServer, PROXY_NAMES } from "./config/proxies.ts";
 import { Reloader } from "./config/reload.ts";
 import { displayUrl, type Environment, type GivenConfig } from "./config/settings.ts";
 import type { Announce } from "./demo/demo.ts";
@@ -155,6 +155,7 @@ function describe(config: Config) {
 /** Requests of this process use only the proxies of this environment. `fetch` reads the variables of the process at each request. */
 function useProxiesOf(env: Environment): void {
   for (const name of PROXY_NAMES) if (!env[name]) delete process.env[name];
+  if (PROXY_NAMES.some((name) => env[name])) process.env["NO_PROXY"] = exemptMetadataServer(env);
 }
 
 function flushed(stream: NodeJS.WriteStream): Promise<void> {

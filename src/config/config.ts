@@ -19,6 +19,7 @@ import { type EventsConfig, readEvents } from "./groups/log-events.ts";
 import { type LoggingConfig, readLogging } from "./groups/logging.ts";
 import { type MonitoringConfig, readMonitoring } from "./groups/monitoring.ts";
 import { checkPortsDiffer } from "./groups/ports.ts";
+import { type ProfilingConfig, readProfiling } from "./groups/profiling.ts";
 import { readSpecs, type SpecsConfig } from "./groups/specs.ts";
 import { readTls, type TlsConfig } from "./groups/tls.ts";
 import { CACHE_KIND, type Cache, MODE, type Mode } from "./option.ts";
@@ -49,6 +50,7 @@ export interface Config extends SpecsConfig {
   readonly shutdownGraceMs: number;
   readonly logging: LoggingConfig;
   readonly monitoring: MonitoringConfig;
+  readonly profiling: ProfilingConfig;
   /** Undefined if no service manager asked for notifications. */
   readonly serviceManager: ServiceManagerConfig | undefined;
   /** `HOSTNAME` if it is valid in a header; sent to streaming clients. */
@@ -113,6 +115,7 @@ export function configFrom(find: FindSetting, env: Environment): Config {
     shutdownGraceMs: settings.integer(LISTENERS.shutdownGraceInS) * 1_000,
     logging: readLogging(settings),
     monitoring: offline ? toOffline(monitoring, events) : monitoring,
+    profiling: readProfiling(settings, env),
     serviceManager: readServiceManager(env),
     hostname: /^[!-~]+$/.test(env["HOSTNAME"] ?? "") ? String(env["HOSTNAME"]) : "no_hostname_set",
   };

@@ -140,11 +140,13 @@ function findVainOffline(settings: Settings, env: Environment, { bootstrap, moni
 }
 
 /** Returns the variables that another setting makes meaningless. */
-function findUnread(env: Environment, { cache, redis: { connection }, monitoring, bootstrap }: Config) {
+function findUnread(env: Environment, { cache, redis: { connection }, monitoring, profiling }: Config) {
   const name = "STATSIG_SERVER_SDK_KEY";
-  // The original proxy starts an SDK with the key; here it is only where metrics go.
-  const isUnused = env[name] && monitoring.statsig === undefined && !bootstrap.offline;
-  const unused = isUnused ? [{ setting: name, reason: "--statsig-logging is not set" }] : [];
+  const isUnused = env[name] && monitoring.statsig === undefined && profiling.gate === undefined;
+  const reason = profiling.cloud.isForced
+    ? "--statsig-logging is not set, and --force-gcp-profiling-enabled needs no gate"
+    : "it is not a server SDK key";
+  const unused = isUnused ? [{ setting: name, reason }] : [];
   const mode = connection.entra === undefined ? "password" : "oauth";
   const logins = cache === "redis" ? findUnreadLoginVariables(env, connection) : [];
   return [...unused, ...logins.map((setting) => ({ setting, reason: `REDIS_AUTH_MODE is ${mode}` }))];

@@ -7,6 +7,7 @@ import { LISTENERS } from "./groups/listeners.ts";
 import { LOG_EVENTS } from "./groups/log-events.ts";
 import { LOGGING } from "./groups/logging.ts";
 import { MONITORING } from "./groups/monitoring.ts";
+import { PROFILING } from "./groups/profiling.ts";
 import { SPECS, UPSTREAM } from "./groups/specs.ts";
 import { TLS } from "./groups/tls.ts";
 import { namesOf, type OptionGroup, type OptionSpec, POSITIONALS } from "./option.ts";
@@ -40,6 +41,7 @@ export const OPTION_GROUPS: readonly HeadedGroup[] = [
   { heading: "Access and limits", options: { ...ACCESS, ...LIMITS } },
   { heading: "Monitoring", options: MONITORING },
   { heading: "Logging", options: LOGGING },
+  { heading: "Profiling", options: PROFILING },
 ];
 
 export const OPTIONS: readonly OptionSpec[] = OPTION_GROUPS.flatMap(({ options }) => Object.values(options));

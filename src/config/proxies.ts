@@ -7,6 +7,20 @@ export const PROXY_NAMES: readonly string[] = [
   ...["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"],
 ];
 
+const METADATA_HOSTS = ["169.254.169.254", "metadata.google.internal", "metadata.google.internal."];
+
+/**
+ * Returns the value of NO_PROXY with which no proxy is asked for Google's metadata server: it is another one on each machine, and
+ * hands out access tokens.
+ */
+export function exemptMetadataServer(env: Environment): string {
+  const given = env["NO_PROXY"] || env["no_proxy"];
+  const hosts = [env["GCE_METADATA_IP"], env["GCE_METADATA_HOST"]].map((host) =>
+    host?.replace(/^https?:\/\//, "").replace(/:\d+\/*$/, ""),
+  );
+  return [given, ...METADATA_HOSTS, ...hosts].filter(Boolean).join(",");
+}
+
 interface ReadProxies {
   /** The environment without proxies that cannot be used. */
   readonly env: Environment;

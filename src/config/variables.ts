@@ -3,6 +3,7 @@ import { REDIS_VARIABLES } from "./groups/cache.ts";
 import { MANAGEMENT_TOKEN } from "./groups/listeners.ts";
 import { METRIC_VARIABLES } from "./groups/monitoring.ts";
 import { OTLP_VARIABLES } from "./groups/otlp.ts";
+import { PROFILING_VARIABLES } from "./groups/profiling.ts";
 import type { VariableSpec } from "./option.ts";
 
 export const STATSIG_VARIABLES: readonly VariableSpec[] = [
@@ -123,6 +124,7 @@ export const VARIABLE_GROUPS: readonly (readonly [about: string, variables: read
   ["Redis", REDIS_VARIABLES],
   ["Metrics", METRIC_VARIABLES],
   ["OpenTelemetry", OTLP_VARIABLES],
+  ["Google Cloud Profiler", PROFILING_VARIABLES],
   ["The process", PROCESS],
   ["Without effect", WITHOUT_EFFECT],
 ];

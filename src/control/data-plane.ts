@@ -1,3 +1,4 @@
+import type { AllowList } from "../access/allow-list.ts";
 import type { EmitRpcEvent } from "../grpc/events.ts";
 import type { EmitHttpEvent } from "../http/observer.ts";
 import type { DescribedError } from "../platform/errors.ts";
@@ -29,6 +30,7 @@ interface DataPlaneOptions {
   readonly startThread: () => ThreadEnd;
   readonly shared: SharedMemory;
   readonly store: SpecStore;
+  readonly allowList: AllowList;
   readonly calls: ControlCalls;
   readonly telemetry: CountReceivers & EventReceivers;
   readonly emit: EmitServingEvent;
@@ -44,7 +46,7 @@ export class DataPlane implements Disposable {
   readonly #streams: OpenStreams;
 
   constructor(options: DataPlaneOptions) {
-    const { store, telemetry, shared } = options;
+    const { store, allowList, telemetry, shared } = options;
     this.#options = options;
     this.threads = new ServingThreads({
       setups: options.setups,
@@ -56,7 +58,7 @@ export class DataPlane implements Disposable {
       emit: options.emit,
     });
     const broadcast = (message: ToServing) => this.threads.broadcast(message);
-    this.#publisher = new SpecPublisher({ store, broadcast });
+    this.#publisher = new SpecPublisher({ store, allowList, broadcast });
     this.#streams = new OpenStreams(telemetry.rpc.emit);
     this.#counts = new CountCollection({ ...telemetry, threads: () => this.threads.running() });
   }

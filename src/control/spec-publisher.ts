@@ -1,3 +1,4 @@
+import type { AllowList } from "../access/allow-list.ts";
 import type { ToServing } from "../serving/messages.ts";
 import type { SpecUpdate, SpecUse } from "../serving/spec-replica.ts";
 import type { HeldFeed, SpecStore } from "../specs/store.ts";
@@ -5,30 +6,57 @@ import type { ServingThread } from "./serving-thread.ts";
 
 interface SpecPublisherOptions {
   readonly store: SpecStore;
+  /** Says what clients may get: the store also holds what the relay itself needs. */
+  readonly allowList: Pick<AllowList, "allows" | "onRemoved">;
   readonly broadcast: (message: ToServing) => void;
 }
 
-/** Keeps the replicas of the serving threads equal to the store, and the store informed of how they use it. */
+/**
+ * Keeps the replicas of the serving threads equal to the store, and the store informed of how they use it. A feed whose SDK key is
+ * not allowed is in no replica, until the key is.
+ */
 export class SpecPublisher {
   readonly #options: SpecPublisherOptions;
+  readonly #withheld = new Set<HeldFeed>();
 
   constructor(options: SpecPublisherOptions) {
     this.#options = options;
-    const { store, broadcast } = options;
+    const { store, allowList, broadcast } = options;
+    for (const held of store.held()) if (!allowList.allows(held.feed.sdkKey)) this.#withheld.add(held);
     store.listen({
-      published: (held) => broadcast(toPublished(held)),
-      confirmed: ({ feed, confirmed }) => {
-        if (confirmed !== undefined) broadcast({ kind: "confirmed", feed, confirmed });
+      published: (held) => this.#publish(held),
+      confirmed: (held) => {
+        const { feed, confirmed } = held;
+        if (confirmed !== undefined && !this.#withheld.has(held)) {
+          broadcast({ kind: "confirmed", feed, confirmed });
+        }
       },
-      removed: ({ feed, ended }) => {
-        if (ended !== undefined) broadcast({ kind: "removed", feed, reason: ended });
+      removed: (held) => {
+        const { feed, ended } = held;
+        if (this.#withheld.delete(held) || ended === undefined) return;
+        broadcast({ kind: "removed", feed, reason: ended });
       },
+    });
+    allowList.onRemoved(() => {
+      for (const held of [...this.#withheld]) this.#publish(held);
     });
   }
 
-  /** Sends everything that is held to a new thread. */
+  #publish(held: HeldFeed): void {
+    const { allowList, broadcast } = this.#options;
+    if (!allowList.allows(held.feed.sdkKey)) {
+      this.#withheld.add(held);
+      return;
+    }
+    this.#withheld.delete(held);
+    broadcast(toPublished(held));
+  }
+
+  /** Sends everything that clients may get to a new thread. */
   copyTo(thread: ServingThread): void {
-    for (const held of this.#options.store.held()) thread.send(toPublished(held));
+    for (const held of this.#options.store.held()) {
+      if (!this.#withheld.has(held)) thread.send(toPublished(held));
+    }
   }
 
   record(use: SpecUse, thread: ServingThread): void {

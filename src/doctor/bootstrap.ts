@@ -62,7 +62,7 @@ function keyResult(sdkKey: SdkKey, catalog: BootstrapCatalog): CheckResult {
 
 /** Checks that need Statsig. */
 const NEED_STATSIG: ReadonlySet<string> = new Set([
-  ...["DNS", "proxy", "upstream", "blob storage", "SDK keys", "ID lists", "clock"],
+  ...["DNS", "proxy", "upstream", "blob storage", "SDK keys", "ID lists", "profiling gate", "clock"],
 ]);
 
 /** Returns the checks of what the relay needs: offline, that does not include Statsig. */

@@ -27,6 +27,7 @@ import {
   ok,
   runChecks,
 } from "./check.ts";
+import { cloudProfilerCheck } from "./cloud-profiler.ts";
 import { checkHealth } from "./healthcheck.ts";
 import {
   coresCheck,
@@ -48,6 +49,7 @@ import {
   proxyCheck,
   upstreamCheck,
 } from "./network.ts";
+import { profilingGateCheck } from "./profiling-gate.ts";
 import { redisCheck } from "./redis.ts";
 import { sdkKeysCheck } from "./sdk-keys.ts";
 import { findSinks, sinksCheck } from "./sinks.ts";
@@ -98,6 +100,8 @@ function createConfigChecks(config: Config, given: GivenConfig, env: Environment
     endpoint: createEndpoint(events.upstreamUrl, events.upstreamProxied),
     shownUrl: displayUrl(events.upstreamUrl),
   };
+  const openPreparer = () =>
+    new WorkerPreparer(new Supervisor({ clock: systemClock, emit: () => {} }), config.maxPayloadBytes);
   const ports = findPorts(config);
   const isRelayRunning = async () => (await isAnyRelay(ports)) || (await checkHealth(given, env)).isReady;
   return [
@@ -126,8 +130,7 @@ function createConfigChecks(config: Config, given: GivenConfig, env: Environment
       sdkKeys: preloadSdkKeys,
       source,
       others,
-      openPreparer: () =>
-        new WorkerPreparer(new Supervisor({ clock: systemClock, emit: () => {} }), config.maxPayloadBytes),
+      openPreparer,
     }),
     idListsCheck({
       sdkKeys: preloadSdkKeys,
@@ -138,6 +141,8 @@ function createConfigChecks(config: Config, given: GivenConfig, env: Environment
     logEventsCheck({ ...eventsTarget, sdkKeys: preloadSdkKeys }),
     redisCheck(cache === "redis" ? { ...redis, clock: systemClock } : undefined),
     sinksCheck(findSinks(config, env, eventsTarget)),
+    cloudProfilerCheck({ ...config.profiling.cloud, version: config.profiling.cloud.version ?? VERSION }),
+    profilingGateCheck({ gate: config.profiling.gate, source, openPreparer }),
     clockCheck(endpoint),
     foldersCheck(findFolders(config)),
     portsCheck({ ports, isRelayRunning }),

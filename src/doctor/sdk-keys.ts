@@ -1,5 +1,7 @@
 import { maskSdkKey, type SdkKey } from "../access/sdk-key.ts";
+import type { Feed } from "../specs/feed.ts";
 import type { SpecPreparer } from "../specs/payload/preparer.ts";
+import type { PreparedPayload } from "../specs/snapshot.ts";
 import { NOTHING_HELD, type SpecSource } from "../specs/source.ts";
 import { type Check, type CheckResult, failed, MAX_CHECKED_KEYS, ok, skipped, warning } from "./check.ts";
 
@@ -65,28 +67,48 @@ async function checkSdkKey(
   preparer: SpecPreparer,
   signal: AbortSignal,
 ): Promise<CheckResult> {
-  const shown = maskSdkKey(sdkKey);
-  const fetched = await source.fetchSpecs({ sdkKey, version: "v2", format: "json" }, NOTHING_HELD, signal);
+  const found = await findPayload({ sdkKey, version: "v2", format: "json" }, { source, preparer, signal });
+  if ("detail" in found) return failed(found.detail, found.fix);
+  const { lcut, bytes } = found;
+  return ok(`${maskSdkKey(sdkKey)}: ${bytes.length} bytes, version of ${new Date(lcut).toISOString()}`);
+}
+
+interface PayloadParts {
+  readonly source: SpecSource;
+  readonly preparer: SpecPreparer;
+  readonly signal: AbortSignal;
+}
+
+interface PayloadProblem {
+  readonly detail: string;
+  readonly fix: string;
+}
+
+/** Returns what upstream has for a feed, or why that cannot be served. */
+export async function findPayload(
+  feed: Feed,
+  { source, preparer, signal }: PayloadParts,
+): Promise<PreparedPayload | PayloadProblem> {
+  const shown = maskSdkKey(feed.sdkKey);
+  const fetched = await source.fetchSpecs(feed, NOTHING_HELD, signal);
+  const problem = (detail: string, fix: string) => ({ detail: `${shown}${detail}`, fix });
   switch (fetched.kind) {
     case "unauthorized":
-      return failed(
-        `${shown} is rejected by upstream (${fetched.status})`,
+      return problem(
+        ` is rejected by upstream (${fetched.status})`,
         "use a server SDK key of the project, for the right environment",
       );
     case "failed":
-      return failed(`${shown}: ${fetched.detail}`, "see the check named upstream");
+      return problem(`: ${fetched.detail}`, "see the check named upstream");
     case "refused":
-      return failed(`${shown}: upstream sent an invalid config spec: ${fetched.detail}`, CHECK_ENDPOINT);
+      return problem(`: upstream sent an invalid config spec: ${fetched.detail}`, CHECK_ENDPOINT);
     case "no_update":
-      return failed(`${shown}: upstream sent no config specs`, CHECK_ENDPOINT);
+      return problem(": upstream sent no config specs", CHECK_ENDPOINT);
     case "payload": {
       const prepared = await preparer.prepare(fetched.raw);
-      if (prepared.kind === "prepared") {
-        const { lcut, bytes } = prepared.payload;
-        return ok(`${shown}: ${bytes.length} bytes, version of ${new Date(lcut).toISOString()}`);
-      }
+      if (prepared.kind === "prepared") return prepared.payload;
       const detail = "detail" in prepared ? prepared.detail : "no config specs";
-      return failed(`${shown}: upstream sent an invalid config spec: ${detail}`, CHECK_ENDPOINT);
+      return problem(`: upstream sent an invalid config spec: ${detail}`, CHECK_ENDPOINT);
     }
   }
 }

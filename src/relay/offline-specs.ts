@@ -37,7 +37,7 @@ export function startOfflineSpecs(config: Config, parts: OfflineParts): RunningS
   const preparer = tracing.preparer(running.use(new WorkerPreparer(supervisor, config.maxPayloadBytes)));
   const known = new KnownVersionsFinder({ store, clock, bases: config.deltaHistory });
   const findKnown = (feed: Parameters<typeof known.find>[0]) => known.find(feed, undefined);
-  const wanted = () => [...new Set([...[...store.held()].map(({ feed }) => feed), ...plan.preload])];
+  const wanted = () => [...new Set([...[...store.held()].map(({ feed }) => feed), ...plan.polling.preload])];
   const fromFiles = recoverFromFiles(config, {
     ...{ files, store, preparer, findKnown, telemetry, clock, supervisor, wanted },
   });
@@ -46,7 +46,13 @@ export function startOfflineSpecs(config: Config, parts: OfflineParts): RunningS
   const backup = parts.backup && tracing.backup(parts.backup.backup);
   const recovery = backup && new SpecRecovery({ backup, preparer, known, store, clock, emit, emitBackup });
   const acquirer = new OfflineAcquirer({ files: fromFiles, recovery, store, emit: telemetry.bootstrap.emit });
-  const preload = () => void supervisor.task("bootstrap_update", () => acquirer.preload(plan.preload));
+  const preload = () =>
+    void supervisor.task("bootstrap_update", async () => {
+      await acquirer.preload(plan.preload);
+      // Without a file for what the relay itself needs, no client misses anything.
+      for (const feed of plan.polling.preload)
+        if (store.peek(feed) === undefined) await acquirer.acquire(feed, "poll");
+    });
   const readiness = new Readiness({ store, clock, ...plan });
   preload();
   return {

@@ -4,7 +4,6 @@ import type { ThreadEnd } from "../control/serving-thread.ts";
 import { withTimeout } from "../platform/abort.ts";
 import { type Clock, systemClock } from "../platform/clock.ts";
 import type { ProcessFaults, Supervisor } from "../platform/supervisor.ts";
-import { Profiler } from "../profiling/profiler.ts";
 import { CertificateWatch } from "../server/certificate-watch.ts";
 import { CertificateError } from "../server/certificates.ts";
 import type { Logger } from "../telemetry/logging/logger.ts";
@@ -17,9 +16,10 @@ import { startIdLists } from "./id-lists.ts";
 import { Health, ShutdownGrace } from "./lifecycle.ts";
 import type { ListenerAddress } from "./listening.ts";
 import { startEvents } from "./log-events.ts";
-import { startManagement } from "./management.ts";
+import { startManagement } from "./management/management.ts";
+import { openOperatorRoutes } from "./management/operator-routes.ts";
 import { startOfflineSpecs } from "./offline-specs.ts";
-import { openOperatorRoutes } from "./operator-routes.ts";
+import { startProfiling } from "./profiling.ts";
 import { startServing } from "./serving.ts";
 import { type RunningSpecs, startSpecs } from "./specs.ts";
 import { startStatus } from "./status.ts";
@@ -78,7 +78,7 @@ export async function startRelay(
 
   const served = { specs, idLists, events, upstream };
   const serving = starting.use(
-    await startServing(config, { ...parts, ...served, health, certificates, startThread }),
+    await startServing(config, { ...parts, ...served, access, health, certificates, startThread }),
   );
   for (const { notReady } of [specs, idLists, serving]) health.require(notReady);
   const warmUp = config.warmUpJson && new WarmUp(config.warmUpJson, { specs, idLists, clock, logger });
@@ -87,7 +87,7 @@ export async function startRelay(
   registerGauges(registry, config, { clock, health, serving, ...served });
   const status = startStatus(config, { clock, health, telemetry, backup, serving, ...served });
   const operatorRoutes = openOperatorRoutes({ ...parts, ...served, backup, serving }, starting);
-  const profiler = starting.use(new Profiler(clock));
+  const { profiler } = starting.use(startProfiling(config, { ...parts, specs }));
   const operated = { ...parts, health, status, operatorRoutes, profiler };
   const management = starting.use(startManagement(config, operated));
   health.become("serving");

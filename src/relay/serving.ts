@@ -19,6 +19,7 @@ import type {
 } from "../serving/messages.ts";
 import { MessageLimit } from "../streams/message-limit.ts";
 import { StreamLimit } from "../streams/stream-limit.ts";
+import type { RunningAccess } from "./access.ts";
 import type { RunningIdLists } from "./id-lists.ts";
 import type { Health, NotReadyReasons } from "./lifecycle.ts";
 import { type ListenerAddress, lowerLimits, ReservedPorts } from "./listening.ts";
@@ -27,6 +28,7 @@ import type { RunningSpecs } from "./specs.ts";
 import type { RunningTelemetry } from "./telemetry.ts";
 
 interface ServingParts {
+  readonly access: Pick<RunningAccess, "allowList">;
   readonly health: Health;
   readonly telemetry: RunningTelemetry;
   readonly specs: RunningSpecs;
@@ -175,7 +177,7 @@ function pickTls({ minVersion, requireClientCert, clientNames }: NonNullable<Con
 }
 
 function openDataPlane(
-  { health, telemetry, specs, idLists, events, startThread = startWorker }: ServingParts,
+  { access, health, telemetry, specs, idLists, events, startThread = startWorker }: ServingParts,
   setups: readonly (() => ServingSetup)[],
   shared: SharedMemory,
 ): DataPlane {
@@ -184,7 +186,7 @@ function openDataPlane(
     notReady: health.notReady(),
   });
   return new DataPlane({
-    ...{ setups, startThread, shared, telemetry, store: specs.store },
+    ...{ setups, startThread, shared, telemetry, store: specs.store, allowList: access.allowList },
     calls: answerWith({
       specs: specs.query,
       idLists: idLists.service,

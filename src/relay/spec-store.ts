@@ -1,5 +1,6 @@
 import type { SdkKey } from "../access/sdk-key.ts";
 import type { Config } from "../config/config.ts";
+import { toGateFeed } from "../profiling/gate/payload.ts";
 import { type Feed, preloadFeeds } from "../specs/feed.ts";
 import type { Snapshot } from "../specs/snapshot.ts";
 import { SpecStore } from "../specs/store.ts";
@@ -11,21 +12,27 @@ import type { RunningAccess } from "./access.ts";
 interface SpecPlan {
   readonly intervalMs: number;
   readonly maxStalenessMs: number | undefined;
+  /** SDK keys that are never evicted: those of feeds that are polled whether or not they are held. */
   readonly preloaded: ReadonlySet<SdkKey>;
   readonly preload: readonly Feed[];
+  /** Polls the feeds of `preload`, and what the relay itself needs, whether or not they are held. */
+  readonly polling: { readonly intervalMs: number; readonly preload: readonly Feed[] };
   /** The lcut that `--pin` names for each key. */
   readonly pins: Config["pins"];
 }
 
 export function readSpecPlan({
-  pollIntervalMs,
+  pollIntervalMs: intervalMs,
   preloadSdkKeys,
   pins,
   monitoring: { maxStalenessMs },
+  profiling: { gate },
 }: Config): SpecPlan {
-  const preloaded = new Set(preloadSdkKeys);
   const preload = preloadFeeds(preloadSdkKeys);
-  return { intervalMs: pollIntervalMs, maxStalenessMs, preloaded, preload, pins };
+  const own = gate === undefined || preloadSdkKeys.includes(gate.sdkKey) ? [] : [toGateFeed(gate.sdkKey)];
+  const polling = { intervalMs, preload: [...preload, ...own] };
+  const preloaded = new Set(polling.preload.map(({ sdkKey }) => sdkKey));
+  return { intervalMs, maxStalenessMs, preloaded, preload, polling, pins };
 }
 
 interface SpecStoreParts {
@@ -45,15 +52,21 @@ interface OpenedStore {
   readonly freed: (bytes: number) => void;
 }
 
-/** Opens the store of config specs, which holds no key that is not allowed. */
+/** Opens the store of config specs, which holds no key that is not allowed, except that of the gate of profiling. */
 export function openStore(
-  { maxKeys, preloadSdkKeys }: Config,
+  config: Config,
   { access, telemetry }: SpecStoreParts,
   { isPreloaded, admits }: StoreRules,
 ): OpenedStore {
   const { gate, admission, allowList } = access;
-  const allows = (sdkKey: SdkKey) => gate.allows(sdkKey);
-  const store = new SpecStore({ maxKeys, preloaded: preloadSdkKeys, allows, ...(admits && { admits }) });
+  const own = config.profiling.gate?.sdkKey;
+  const store = new SpecStore({
+    // That key takes no place of a client's.
+    maxKeys: config.maxKeys + (own === undefined ? 0 : 1),
+    preloaded: readSpecPlan(config).preloaded,
+    allows: (sdkKey) => gate.allows(sdkKey) || sdkKey === own,
+    ...(admits && { admits }),
+  });
   const freed = freeReplacedVersions(store);
   store.listen({
     removed: ({ feed, ended }) => {

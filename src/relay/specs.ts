@@ -113,9 +113,8 @@ export function startSpecs(config: Config, parts: SpecsParts): RunningSpecs {
   });
   const acquirer = tracing.acquirer(specAcquirer);
   const readiness = new Readiness({ store, clock, ...live });
-  const poller = running.use(
-    new SpecPoller({ store, acquirer, clock, supervisor, keepsJson: config.jsonWithProtobuf, ...live }),
-  );
+  const polls = { store, acquirer, clock, supervisor, keepsJson: config.jsonWithProtobuf };
+  const poller = running.use(new SpecPoller({ ...polls, ...live.polling }));
   poller.start();
   return {
     store,
@@ -144,7 +143,7 @@ export function startSpecs(config: Config, parts: SpecsParts): RunningSpecs {
       store.preload(live.preloaded);
       pinning.enforcer.check();
       backup?.fleet?.pollEvery(live.intervalMs);
-      poller.reconfigure(live);
+      poller.reconfigure(live.polling);
       readiness.reconfigure(live);
       telemetry.specs.polls.preload(live.preload);
       for (const feed of before) if (store.peek(feed) === undefined) telemetry.specs.polls.forget(feed);

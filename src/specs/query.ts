@@ -86,8 +86,9 @@ export class SpecQuery implements SpecLookups {
     return inTime ?? this.#find(feed) ?? this.#toNegative(feed, undefined);
   }
 
+  /** The relay may hold a feed for itself that clients do not get. */
   #find({ sdkKey, version, format }: Feed): Held | undefined {
-    const held = this.held(sdkKey, version, format);
+    const held = this.#options.gate.allows(sdkKey) ? this.held(sdkKey, version, format) : undefined;
     return held && { kind: "held", held };
   }
 

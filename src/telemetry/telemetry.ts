@@ -9,11 +9,13 @@ import { Transfer } from "./status/transfer.ts";
 import { AccessTelemetry } from "./topics/access.ts";
 import { BackupTelemetry } from "./topics/backup.ts";
 import { BootstrapTelemetry } from "./topics/bootstrap.ts";
+import { CloudProfilerTelemetry } from "./topics/cloud-profiler.ts";
 import { HttpTelemetry } from "./topics/http.ts";
 import { IdListTelemetry } from "./topics/id-lists.ts";
 import { LimitTelemetry } from "./topics/limits.ts";
 import { LogEventsTelemetry } from "./topics/log-events.ts";
 import { OperatorTelemetry } from "./topics/operators.ts";
+import { ProfilingGateTelemetry } from "./topics/profiling-gate.ts";
 import { RedisTelemetry } from "./topics/redis.ts";
 import { RpcTelemetry } from "./topics/rpc.ts";
 import { ServingTelemetry } from "./topics/serving.ts";
@@ -48,11 +50,13 @@ export interface Telemetry {
   readonly access: AccessTelemetry;
   readonly limits: LimitTelemetry;
   readonly operators: OperatorTelemetry;
+  readonly profilingGate: ProfilingGateTelemetry;
   readonly tls: TlsTelemetry;
   readonly http: HttpTelemetry;
   readonly rpc: RpcTelemetry;
   readonly serving: ServingTelemetry;
   readonly sinks: SinkTelemetry;
+  readonly cloudProfiler: CloudProfilerTelemetry;
   readonly supervision: SupervisionTelemetry;
 }
 
@@ -76,11 +80,13 @@ export function createTelemetry({ preload, ...shared }: TelemetryOptions): Telem
     access: new AccessTelemetry(output),
     limits: new LimitTelemetry(output),
     operators: new OperatorTelemetry(output),
+    profilingGate: new ProfilingGateTelemetry(output),
     tls: new TlsTelemetry(output),
     http: new HttpTelemetry(output, transfer),
     rpc: new RpcTelemetry(output, transfer),
     serving: new ServingTelemetry(output),
     sinks: new SinkTelemetry(output),
+    cloudProfiler: new CloudProfilerTelemetry(output),
     supervision,
   };
 }

@@ -44,7 +44,8 @@ describe("doctor reports no problem", () => {
     expect([...new Set(names)]).toEqual([
       ...["configuration", "CPUs", "file descriptors", "DNS", "proxy", "CA", "upstream"],
       ...["blob storage", "SDK keys", "ID lists", "log events"],
-      ...["Redis", "sinks", "clock", "folders", "ports", "certificate", "bootstrap files"],
+      ...["Redis", "sinks", "cloud profiler", "profiling gate", "clock", "folders", "ports"],
+      ...["certificate", "bootstrap files"],
     ]);
     expect(stdout).not.toContain(GOOD_KEY);
   });

@@ -206,7 +206,7 @@ const FLAGS: readonly (readonly [name: string, subject?: string, does?: string])
   ["statsig-logging"],
   ["debug-logging"],
   ["clear-datastore-on-unauthorized"],
-  ["force-gcp-profiling-enabled", "Google Cloud profiler"],
+  ["force-gcp-profiling-enabled", "Google Cloud profiler", "sends profiles to the project of the operator"],
   ["deltas-background-loop-enabled", DELTAS, "asks for deltas with the polls of config specs"],
 ];
 

@@ -1,14 +1,17 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
+import { AllowList } from "../../src/access/allow-list.ts";
+import type { SdkKey } from "../../src/access/sdk-key.ts";
 import type { ServingThread } from "../../src/control/serving-thread.ts";
 import { SpecPublisher } from "../../src/control/spec-publisher.ts";
 import { systemClock, takeInstant } from "../../src/platform/clock.ts";
 import type { ToServing } from "../../src/serving/messages.ts";
 import { SpecReplica, type SpecUpdate, type SpecUse } from "../../src/serving/spec-replica.ts";
 import { type HeldFeed, SpecStore } from "../../src/specs/store.ts";
-import { feedOf, snapshotOf } from "../support/specs/snapshots.ts";
+import { feedOf, sdkKeyOf, snapshotOf } from "../support/specs/snapshots.ts";
 
-const FEEDS = ["secret-one-0123456789", "secret-two-0123456789"].map((key) => feedOf(key));
+const [ONE, TWO] = ["secret-one-0123456789", "secret-two-0123456789"].map(sdkKeyOf) as [SdkKey, SdkKey];
+const FEEDS = [ONE, TWO].map((key) => feedOf(key));
 
 /** A store with room for one key, and the replica of a thread. Messages arrive when the test says. */
 function connect() {
@@ -17,12 +20,14 @@ function connect() {
   const store = new SpecStore({ maxKeys: 1 });
   const toThread: ToServing[] = [];
   const toControl: SpecUse[] = [];
-  const publisher = new SpecPublisher({ store, broadcast: (message) => toThread.push(message) });
+  const allowList = new AllowList([ONE, TWO]);
+  const broadcast = (message: ToServing) => toThread.push(message);
+  const publisher = new SpecPublisher({ store, allowList, broadcast });
   const report = (use: SpecUse) => toControl.push(use);
   const replica = new SpecReplica({ report, ask: () => Promise.reject(new Error("not asked")) });
   const thread = { name: "http2-1" } as ServingThread;
   return {
-    ...{ clock, store, replica },
+    ...{ clock, store, allowList, replica },
     tick: () => elapsed++,
     deliverToThread(count = toThread.length) {
       for (const update of toThread.splice(0, count)) replica.apply(update as SpecUpdate);
@@ -47,15 +52,21 @@ const steps = fc.record({
     "follow",
     "unfollow",
     "end_removed",
+    "allow_one",
+    "allow_both",
     "thread",
     "control",
   ),
 });
 
-test("for any order of events and messages, a replica ends up equal to the store, and the store knows its streams", () => {
+test("for any order of events and messages, a replica ends up equal to what of the store is allowed, and the store knows its streams", () => {
   const property = fc.property(fc.array(steps, { maxLength: 60 }), (all) => {
     using connected = connect();
-    const { clock, store, replica, deliverToThread, deliverToControl } = connected;
+    const { clock, store, allowList, replica, deliverToThread, deliverToControl } = connected;
+    // As the relay does, which has the feed again with the next poll.
+    allowList.onRemoved((removed) => {
+      for (const sdkKey of removed) store.removeKey(sdkKey, "unauthorized");
+    });
     let streams: { readonly held: HeldFeed; readonly stop: () => void }[] = [];
     const end = (isOver: (held: HeldFeed) => boolean) => {
       for (const { held, stop } of streams) if (isOver(held)) stop();
@@ -69,6 +80,8 @@ test("for any order of events and messages, a replica ends up equal to the store
       }
       if (what === "confirm") store.confirm(feed, takeInstant(clock));
       if (what === "remove") store.remove(feed, "unauthorized");
+      if (what === "allow_one") allowList.replace([ONE]);
+      if (what === "allow_both") allowList.replace([ONE, TWO]);
       if (what === "thread") deliverToThread(lcut);
       if (what === "control") deliverToControl(lcut);
       const held = replica.store.peek(feed);
@@ -80,14 +93,17 @@ test("for any order of events and messages, a replica ends up equal to the store
     deliverToThread();
     end(({ ended }) => ended !== undefined);
     deliverToControl();
-    const view = (of: SpecStore) =>
+    const view = (of: SpecStore, isShown: (held: HeldFeed) => boolean = () => true) =>
       new Map(
-        [...of.held()].map((held) => [
-          held.feed.sdkKey,
-          [held.snapshot.lcut, held.snapshot.checksum, held.confirmedAt, held.followers],
-        ]),
+        [...of.held()]
+          .filter(isShown)
+          .map((held) => [
+            held.feed.sdkKey,
+            [held.snapshot.lcut, held.snapshot.checksum, held.confirmedAt, held.followers],
+          ]),
       );
-    expect(new Map([...view(replica.store)].toSorted())).toEqual(new Map([...view(store)].toSorted()));
+    const allowed = view(store, ({ feed }) => allowList.allows(feed.sdkKey));
+    expect(new Map([...view(replica.store)].toSorted())).toEqual(new Map([...allowed].toSorted()));
   });
   fc.assert(property, { numRuns: 2_000 });
 });

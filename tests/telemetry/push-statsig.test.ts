@@ -85,11 +85,12 @@ describe("--statsig-logging", () => {
     expect(relay.output()).not.toContain(KEY);
   });
 
-  test("sends nothing but log events: no poll, no ID lists, no diagnostics", async () => {
+  test("sends nothing but log events: no ID lists, no diagnostics, and only the relay polls, for a gate", async () => {
     await using upstream = await startUpstream();
     await using relay = await start(upstream);
     await eventually(() => expect(requestsOf(upstream).length).toBeGreaterThan(2));
-    expect(new Set(upstream.requests.map(({ path }) => path))).toEqual(new Set(["/v1/log_event"]));
+    const polled = `/v1/download_config_specs/${KEY}.json`;
+    expect(new Set(upstream.requests.map(({ path }) => path))).toEqual(new Set(["/v1/log_event", polled]));
     for (const { request, metadata } of requestsOf(upstream)) {
       expect(request.headers).toMatchObject({ "statsig-api-key": KEY, "statsig-sdk-type": "statsig-node" });
       expect(metadata).toMatchObject({ sdkType: "statsig-node" });
@@ -104,7 +105,8 @@ describe("--statsig-logging", () => {
 
   test("sends only gauges in an interval without requests", async () => {
     await using upstream = await startUpstream();
-    await using _relay = await start(upstream);
+    // The poll for the gate is a request, too.
+    await using _relay = await start(upstream, { pollIntervalS: 60 });
     await eventually(() => expect(requestsOf(upstream).length).toBeGreaterThan(8));
     const sizes = requestsOf(upstream)
       .slice(3, 8)

@@ -43,10 +43,4 @@ export const LOGGING = {
     isReloadable: true,
     description: "Log every poll, request and stream, with its duration",
   },
-  forceGcpProfilingEnabled: {
-    name: "force-gcp-profiling-enabled",
-    kind: "flag",
-    hasNoEffect: true,
-    description: "No effect: the relay does not send profiles to Google Cloud",
-  },
 } as const satisfies OptionGroup;

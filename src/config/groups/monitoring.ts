@@ -183,17 +183,23 @@ function readStatsigKey(shown: string, env: Environment): SdkKey {
       `${shown} requires STATSIG_SERVER_SDK_KEY, the server SDK key of the project that receives the metrics`,
     );
   }
-  const sdkKey = parseSdkKey(given);
-  if (sdkKey?.startsWith("secret-")) return sdkKey;
+  const sdkKey = parseServerSdkKey(given);
+  if (sdkKey !== undefined) return sdkKey;
   const expected = 'a server SDK key: "secret-" followed by letters, digits, "-", "_", "." and ":"';
   throw invalidSecret("STATSIG_SERVER_SDK_KEY", expected);
 }
 
+/** Returns undefined if the text is not the key of a server SDK. */
+export function parseServerSdkKey(text: string): SdkKey | undefined {
+  const sdkKey = parseSdkKey(text);
+  return sdkKey?.startsWith("secret-") ? sdkKey : undefined;
+}
+
 /**
- * Returns the custom IDs of the user that events are logged for: by default the name of this machine, as the original proxy sends it.
+ * Returns the custom IDs of the user that events are logged and gates evaluated for: by default the name of this machine, as the original proxy sends it.
  * A tag is a name and, after the first colon, the variable that holds its value.
  */
-function readStatsigTags(settings: Settings, env: Environment): Readonly<Record<string, string>> {
+export function readStatsigTags(settings: Settings, env: Environment): Readonly<Record<string, string>> {
   const option = MONITORING.statsigLoggingTags;
   if (!settings.isGiven(option)) return { podID: env["HOSTNAME"] || "no_hostname_provided" };
   const text = settings.text(option);
@@ -325,10 +331,11 @@ export const METRIC_VARIABLES: readonly VariableSpec[] = [
   },
   { name: "DD_ENV", description: "Tag env of every StatsD line" },
   { name: "DD_SERVICE", description: "Tag service of every StatsD line" },
-  { name: "DD_VERSION", description: "Tag version of every StatsD line" },
+  { name: "DD_VERSION", description: "Tag version of every StatsD line, and label of profiles" },
   {
     name: "STATSIG_SERVER_SDK_KEY",
     isSecret: true,
-    description: "Server SDK key of the project to which --statsig-logging sends metrics",
+    description:
+      "Server SDK key of the project to which --statsig-logging sends metrics, and whose gate enable_gcp_profiler_for_sfp turns Google Cloud Profiler on and off",
   },
 ];

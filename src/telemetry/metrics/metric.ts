@@ -23,6 +23,7 @@ type TagName =
   | "endpoint"
   | "client_service"
   | "file_id"
+  | "profile"
   | "version";
 
 /** Tags of pushed lines alone: in Prometheus they would multiply the series of every scrape. */

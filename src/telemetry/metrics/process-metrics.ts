@@ -66,13 +66,19 @@ export const PROCESS_METRICS = [
     name: "MeasurementsDropped",
     kinds: ["count"],
     tags: ["sink"],
-    description: "Measurements and spans dropped because a sink was slow or failing",
+    description: "Measurements, spans and profiles dropped because a sink was slow or failing",
   },
   {
     name: "SinkUp",
     kinds: ["gauge"],
     tags: ["sink"],
     description: "1 while a sink accepts what is sent to it, 0 while it fails",
+  },
+  {
+    name: "CloudProfileUploaded",
+    kinds: ["count"],
+    tags: ["profile"],
+    description: "Profiles that Google Cloud Profiler accepted: cpu or heap",
   },
   {
     name: "UnexpectedError",

@@ -7,7 +7,7 @@ export interface SinkHealthOptions {
   readonly sink: SinkName;
   readonly clock: Clock;
   readonly emit: EmitSinkEvent;
-  /** Called with the number of measurements or spans that were dropped. */
+  /** Called with the number of measurements, spans or profiles that were dropped. */
   readonly onDropped: (sink: SinkName, count: number) => void;
 }
 
@@ -55,7 +55,10 @@ export interface SinkParts {
 }
 
 /** Registers a sink, which counts as working until it fails. What it drops is counted in the registry. */
-export function expectSink(sink: SinkName, { clock, registry, sinks }: SinkParts): SinkHealth {
+export function expectSink(
+  sink: SinkName,
+  { clock, registry, sinks }: Omit<SinkParts, "running" | "supervisor">,
+): SinkHealth {
   sinks.expect(sink);
   return new SinkHealth({ sink, clock, emit: sinks.emit, onDropped: countDropsIn(registry) });
 }

@@ -282,9 +282,9 @@ export interface EventsStatus {
   readonly dropped: number;
 }
 
-/** A destination of metrics or traces. */
+/** A destination of metrics, traces or profiles. */
 export interface SinkStatus {
-  /** `statsd`, `datadog`, `statsig`, `otlp` or `otlp-traces`. */
+  /** `statsd`, `datadog`, `statsig`, `otlp`, `otlp-traces` or `gcp-profiler`. */
   readonly name: string;
   /** Whether it accepts what is sent. */
   readonly state: "ok" | "failing";

@@ -4,8 +4,8 @@ import { OutageLog, type OutageMessages } from "../logging/outage-log.ts";
 import type { TelemetryOutput } from "../output.ts";
 import type { Incident } from "../status/incident.ts";
 
-/** A destination of metrics or traces. Prometheus scrapes the relay and is not a sink. */
-export type SinkName = "statsd" | "datadog" | "statsig" | "otlp" | "otlp-traces";
+/** A destination of metrics, traces or profiles. Prometheus scrapes the relay and is not a sink. */
+export type SinkName = "statsd" | "datadog" | "statsig" | "otlp" | "otlp-traces" | "gcp-profiler";
 
 /** Whether a sink accepts what it is sent. */
 export type SinkEvent =
@@ -16,7 +16,7 @@ export type SinkEvent =
       readonly kind: "sink_recovered";
       readonly sink: SinkName;
       readonly failedForMs: number;
-      /** Measurements or spans that were dropped in the meantime. */
+      /** Measurements, spans or profiles that were dropped in the meantime. */
       readonly dropped: number;
     };
 
@@ -43,6 +43,12 @@ export class SinkTelemetry {
   /** Registers a sink. It counts as working until it fails. */
   expect(sink: SinkName): void {
     this.states.set(sink, undefined);
+  }
+
+  /** Takes a sink away that was turned off, with what it failed for. */
+  forget(sink: SinkName): void {
+    this.states.delete(sink);
+    this.#outages.delete(sink);
   }
 
   #record(event: SinkEvent): void {
@@ -72,7 +78,7 @@ export class SinkTelemetry {
 }
 
 function messagesFor(sink: SinkName): OutageMessages {
-  const what = sink === "otlp-traces" ? "trace" : "metric";
+  const what = WHAT[sink] ?? "metric";
   return {
     begins: `${what} export failing`,
     lasts: `${what} export still failing`,
@@ -80,3 +86,6 @@ function messagesFor(sink: SinkName): OutageMessages {
     causeField: "detail",
   };
 }
+
+/** What is sent to the sinks that are not for metrics. */
+const WHAT: Partial<Record<SinkName, string>> = { "otlp-traces": "trace", "gcp-profiler": "profile" };

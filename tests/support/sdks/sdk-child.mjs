@@ -1,6 +1,6 @@
 // Runs one real Statsig SDK in Node and evaluates gates and configs on request: JSON lines on stdin and stdout.
 // The first line is {sdk, sdkKey, options}; options.redisUrl selects the shipped example that reads Redis. The
-// others are {id, ask: "gate" | "config" | "all" | "fresh" | "syncIdLists" | "stop", name, userID}.
+// others are {id, ask: "gate" | "config" | "gateOfPod" | "all" | "fresh" | "syncIdLists" | "stop", name, userID}.
 import { createInterface } from "node:readline";
 
 const core = async (sdkKey, { redisUrl, ...options }) => {
@@ -29,6 +29,7 @@ const core = async (sdkKey, { redisUrl, ...options }) => {
     initialised: { ok: isSuccess, error },
     gate: (name, userID) => about(client.getFeatureGate(user(userID), name)),
     config: (name, userID) => about(client.getDynamicConfig(user(userID), name)),
+    gateOfPod: (name, podID) => about(client.getFeatureGate(new StatsigUser({ customIDs: { podID } }), name)),
     all: (_, userID) => evaluateAll(client, userID),
     // What a client evaluates that starts now, with another SDK key.
     fresh: async (name, userID) => {

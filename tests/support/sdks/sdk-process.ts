@@ -69,6 +69,11 @@ export class SdkProcess implements AsyncDisposable {
     return this.#ask("config", name, userID) as Promise<Evaluation<Record<string, unknown>>>;
   }
 
+  /** Evaluates a gate for a user who has only the custom ID `podID`. For core only. */
+  gateOfPod(name: string, podID: string): Promise<Evaluation<boolean>> {
+    return this.#ask("gateOfPod", name, podID) as Promise<Evaluation<boolean>>;
+  }
+
   /**
    * Evaluates all gates, configs, experiments, layers and parameter stores for a user with this email, as a client's initialization
    * gets them. For core only.
@@ -110,7 +115,7 @@ export class SdkProcess implements AsyncDisposable {
   }
 
   #ask(
-    ask: "gate" | "config" | "all" | "fresh" | "syncIdLists",
+    ask: "gate" | "config" | "gateOfPod" | "all" | "fresh" | "syncIdLists",
     name: string,
     userID: string,
   ): Promise<unknown> {

@@ -4,6 +4,9 @@ import { join } from "node:path";
 import { faultEnv } from "../common/fault-injection.ts";
 import { freePort } from "../common/free-port.ts";
 import { eventually } from "../common/wait.ts";
+import { FakeCloudProfilerApi } from "../profiling/cloud-profiler-api.ts";
+import { cloudEnvironment, FORCED } from "../profiling/cloud-relay.ts";
+import { FakeMetadataServer } from "../profiling/metadata-server.ts";
 import { RedisServer } from "../redis/redis-server.ts";
 import { KeyFile } from "../relay/access.ts";
 import { CertificateFiles } from "../relay/certificate-files.ts";
@@ -33,6 +36,7 @@ export interface MonitoredRelay extends AsyncDisposable {
   readonly allowed: KeyFile;
   readonly authority: Authority;
   readonly certificates: CertificateFiles;
+  readonly cloudProfiler: FakeCloudProfilerApi;
   /** What the StatsD agent has received. */
   readonly datagrams: readonly string[];
   /** Makes the next request with metrics to Statsig fail. */
@@ -56,6 +60,8 @@ export async function startMonitoredRelay(options: MonitoredRelayOptions): Promi
   certificates.inPlace(authority.issue(), authority.caPath);
   const agent = stack.use(await UdpListener.start());
   const receiver = stack.use(await startOtlpHttp());
+  const cloudProfiler = stack.use(await FakeCloudProfilerApi.start());
+  const metadata = stack.use(await FakeMetadataServer.start());
   const folder = await mkdtemp(join(tmpdir(), "sfp-monitored-"));
   stack.defer(() => rm(folder, { recursive: true, force: true }));
   const spool = join(folder, "spool");
@@ -81,7 +87,7 @@ export async function startMonitoredRelay(options: MonitoredRelayOptions): Promi
           "--clear-datastore-on-unauthorized",
           "--fleet-polling",
         ],
-        "--deltas-background-loop-enabled",
+        ...["--deltas-background-loop-enabled", FORCED],
         ...["--bootstrap-path", specs],
         ...["--event-spool-path", spool, "--log-event-flush-interval-in-ms", "100"],
         ...["--proxy-id-lists", "--local-cache-path", join(folder, "lists")],
@@ -89,6 +95,7 @@ export async function startMonitoredRelay(options: MonitoredRelayOptions): Promi
         ...["--http2-keepalive-time-in-s", "1", "--http2-keepalive-timeout-in-s", "1"],
       ],
       env: {
+        ...cloudEnvironment(cloudProfiler, metadata),
         ...faultEnv(
           { kind: "reject", afterMs: "SIGWINCH" },
           { kind: "worker", script: "serving-worker", how: "terminate", afterMs: "SIGUSR2" },
@@ -114,7 +121,8 @@ export async function startMonitoredRelay(options: MonitoredRelayOptions): Promi
   ];
   const owned = stack.move();
   return {
-    ...{ relay, upstream, redis, allowed, authority, certificates, datagrams: agent.datagrams },
+    ...{ relay, upstream, redis, allowed, authority, certificates, cloudProfiler },
+    datagrams: agent.datagrams,
     loseMeasurements: () => loseNext(upstream, lost),
     sees: (metrics) => everywhere(places, metrics),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),

@@ -2,6 +2,7 @@ import { once } from "node:events";
 import { writeFileSync } from "node:fs";
 import { connect } from "node:tls";
 import { RawHttp2 } from "../clients/raw-http2.ts";
+import { cpu } from "../profiling/cloud-profiler-api.ts";
 import { idListsOf } from "../relay/access.ts";
 import { status } from "../upstream/upstream.ts";
 import { answer, jsonAnswer, type UpstreamRequest } from "../upstream/upstream-request.ts";
@@ -58,6 +59,11 @@ export const OTHER_TRIGGERS: readonly MetricTrigger[] = [
     what: "a sink responds with an error",
     metrics: ["MeasurementsDropped"],
     run: (at) => at.loseMeasurements(),
+  },
+  {
+    what: "Google Cloud wants a profile",
+    metrics: ["CloudProfileUploaded"],
+    run: ({ cloudProfiler }) => cloudProfiler.answer(cpu("1s")),
   },
   {
     what: "log events with duplicates, more than are remembered",

@@ -219,6 +219,12 @@ const EXAMPLES: Examples = {
       port: 8443,
     },
   },
+  profilingGate: {
+    profiling_gate_turned: { kind: "profiling_gate_turned", isOn: true, lcut: 7, rule: "everyone" },
+    profiling_gate_evaluated: { kind: "profiling_gate_evaluated", lcut: 7 },
+    profiling_gate_failed: { kind: "profiling_gate_failed", lcut: 7, detail },
+    profiling_gate_uses_id_list: { kind: "profiling_gate_uses_id_list", lcut: 7, list: "a_list" },
+  },
   http: {
     http_request: { kind: "http_request", method: "GET", route: "/v1/health", status: 200, tookMs: 3.21 },
   },
@@ -238,6 +244,27 @@ const EXAMPLES: Examples = {
   sinks: {
     sink_failing: { kind: "sink_failing", sink: "statsd", detail },
     sink_recovered: { kind: "sink_recovered", sink: "statsd", failedForMs: 3_000, dropped: 9 },
+  },
+  cloudProfiler: {
+    cloud_profiler_started: {
+      kind: "cloud_profiler_started",
+      source: "flag",
+      service: "statsig-forward-proxy",
+      version: "1.0.0",
+      project: "project-1",
+      zone: "europe-west1-b",
+      credentials: "metadata server",
+      account: "relay@project-1.iam.gserviceaccount.com",
+    },
+    cloud_profiler_stopped: { kind: "cloud_profiler_stopped" },
+    cloud_profile_uploaded: {
+      kind: "cloud_profile_uploaded",
+      profile: "cpu",
+      bytes: 20_000,
+      tookMs: 10_300.21,
+      isFirst: true,
+    },
+    cloud_profile_skipped: { kind: "cloud_profile_skipped", reason: 'profile type "WALL"' },
   },
   supervision: {
     loop_failed: {
@@ -296,6 +323,7 @@ export const ENDINGS: readonly (readonly [begins: EventKind, ends: EventKind])[]
   ["redis_refuses_writes", "redis_accepts_writes"],
   ["redis_token_failed", "redis_token_renewed"],
   ["redis_permission_missing", "redis_permission_given"],
+  ["profiling_gate_failed", "profiling_gate_evaluated"],
   ["sink_failing", "sink_recovered"],
   ["loop_failed", "loop_recovered"],
 ];

@@ -6,6 +6,8 @@ export interface ProxyOptions {
   readonly refusesTunnels?: boolean;
   /** Opens tunnels to loopback, whatever the host: a host that does not exist is reached through this proxy alone. */
   readonly isLoopbackOnly?: boolean;
+  /** Ports of loopback that tunnels to these hosts lead to. */
+  readonly ports?: Readonly<Record<string, number>>;
 }
 
 /** A proxy for HTTP_PROXY and HTTPS_PROXY: forwards http:// requests, and opens a tunnel for CONNECT. */
@@ -16,8 +18,10 @@ export class OutboundProxy implements AsyncDisposable {
   readonly #sockets = new Set<Duplex>();
   readonly #refusesTunnels: boolean;
   readonly #isLoopbackOnly: boolean;
+  readonly #ports: Readonly<Record<string, number>>;
 
-  private constructor({ refusesTunnels = false, isLoopbackOnly = false }: ProxyOptions) {
+  private constructor({ refusesTunnels = false, isLoopbackOnly = false, ports = {} }: ProxyOptions) {
+    this.#ports = ports;
     this.#refusesTunnels = refusesTunnels;
     this.#isLoopbackOnly = isLoopbackOnly;
     this.#server.on("connection", (socket: Socket) => this.#sockets.add(socket));
@@ -60,8 +64,9 @@ export class OutboundProxy implements AsyncDisposable {
       return;
     }
     const { hostname, port } = new URL(`http://${url}`);
-    const host = this.#isLoopbackOnly ? "127.0.0.1" : hostname;
-    const upstream = connect(Number(port), host, () => {
+    const ours = this.#ports[hostname];
+    const host = this.#isLoopbackOnly || ours !== undefined ? "127.0.0.1" : hostname;
+    const upstream = connect(ours ?? Number(port), host, () => {
       client.write("HTTP/1.1 200 Connection Established\r\n\r\n");
       upstream.write(first);
       upstream.pipe(client).pipe(upstream);

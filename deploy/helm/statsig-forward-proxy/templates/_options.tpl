@@ -99,6 +99,8 @@
   "log-level",
   "debug-logging",
   "force-gcp-profiling-enabled",
+  "gcp-profiler-service",
+  "gcp-profiler-project",
   "print-config",
   "help",
   "version"
@@ -228,7 +230,10 @@
   "SFP_LOG_LEVEL",
   "SFP_DEBUG_LOGGING",
   "SFP_FORCE_GCP_PROFILING_ENABLED",
+  "SFP_GCP_PROFILER_SERVICE",
+  "SFP_GCP_PROFILER_PROJECT",
   "SFP_STARTUP_WARMUP_KEYS_JSON",
+  "SFP_GCP_PROFILER_ENDPOINT",
   "SFP_MANAGEMENT_TOKEN",
   "SFP_X509_SERVER_KEY_PASSPHRASE"
 ]

@@ -1,17 +1,17 @@
-import { listDumpedFiles } from "../bootstrap/dumped-files.ts";
-import { dumpRoutes } from "../http/management/dump-routes.ts";
-import { invalidateRoute } from "../http/management/invalidate-route.ts";
-import type { OperatorApi } from "../http/management/operator-routes.ts";
-import { offlinePinRoutes, pinRoutes } from "../http/management/pin-routes.ts";
-import type { Clock } from "../platform/clock.ts";
-import type { Supervisor } from "../platform/supervisor.ts";
-import { SpecPushes } from "../specs/push.ts";
-import type { BackupParts } from "./backup.ts";
-import type { RunningIdLists } from "./id-lists.ts";
-import type { RunningServing } from "./serving.ts";
-import type { RunningSpecs } from "./specs.ts";
-import type { RunningTelemetry } from "./telemetry.ts";
-import type { RunningUpstream } from "./upstream.ts";
+import { listDumpedFiles } from "../../bootstrap/dumped-files.ts";
+import { dumpRoutes } from "../../http/management/dump-routes.ts";
+import { invalidateRoute } from "../../http/management/invalidate-route.ts";
+import type { OperatorApi } from "../../http/management/operator-routes.ts";
+import { offlinePinRoutes, pinRoutes } from "../../http/management/pin-routes.ts";
+import type { Clock } from "../../platform/clock.ts";
+import type { Supervisor } from "../../platform/supervisor.ts";
+import { SpecPushes } from "../../specs/push.ts";
+import type { BackupParts } from "../backup.ts";
+import type { RunningIdLists } from "../id-lists.ts";
+import type { RunningServing } from "../serving.ts";
+import type { RunningSpecs } from "../specs.ts";
+import type { RunningTelemetry } from "../telemetry.ts";
+import type { RunningUpstream } from "../upstream.ts";
 
 interface OperatorParts {
   readonly clock: Clock;

@@ -1,11 +1,11 @@
-import type { Config } from "../config/config.ts";
-import { ManagementListener } from "../http/management/listener.ts";
-import type { OperatorApi } from "../http/management/operator-routes.ts";
-import type { Supervisor } from "../platform/supervisor.ts";
-import type { Profiler } from "../profiling/profiler.ts";
-import type { Health } from "./lifecycle.ts";
-import { type ListenerAddress, listenOrThrow } from "./listening.ts";
-import type { RunningTelemetry } from "./telemetry.ts";
+import type { Config } from "../../config/config.ts";
+import { ManagementListener } from "../../http/management/listener.ts";
+import type { OperatorApi } from "../../http/management/operator-routes.ts";
+import type { Supervisor } from "../../platform/supervisor.ts";
+import type { Profiler } from "../../profiling/profiler.ts";
+import type { Health } from "../lifecycle.ts";
+import { type ListenerAddress, listenOrThrow } from "../listening.ts";
+import type { RunningTelemetry } from "../telemetry.ts";
 
 interface RunningManagement extends Disposable {
   /** Empty if there is no management port. */

@@ -1,0 +1,56 @@
+import type { Deployment } from "./api.ts";
+import { type Credentials, type CredentialsFailure, findCredentials } from "./credentials.ts";
+import type { MetadataServer } from "./metadata.ts";
+
+/** What profiles are labelled with. */
+export interface ProfiledService {
+  readonly service: string;
+  readonly version: string;
+  /** Undefined if the credentials or the machine have to name it. */
+  readonly project: string | undefined;
+}
+
+/** What is known of the deployment once there are credentials. */
+export interface Session {
+  readonly kind: "session";
+  readonly credentials: Credentials;
+  readonly deployment: Deployment;
+  /** Undefined outside Google Cloud. */
+  readonly zone: string | undefined;
+  /** Those of this process alone: replicas of one deployment differ in them. */
+  readonly labels: Readonly<Record<string, string>>;
+}
+
+/** Finds credentials, and asks the machine where it is. Rejects only when `signal` is aborted. */
+export async function openSession(
+  { service: target, version, project: given }: ProfiledService,
+  metadata: MetadataServer,
+  signal: AbortSignal,
+): Promise<Session | CredentialsFailure> {
+  const found = await findCredentials(metadata, signal);
+  if (found.kind === "failed") return found;
+  const { credentials } = found;
+  const projectId = given ?? credentials.project;
+  if (projectId === undefined) {
+    const reason = "neither the credentials nor the machine name a project";
+    return { kind: "failed", reason, fix: "set --gcp-profiler-project" };
+  }
+  const [zonePath, instance] = await Promise.all([
+    metadata.read("instance/zone", signal),
+    metadata.read("instance/name", signal),
+  ]);
+  // It is `projects/{number}/zones/{zone}`.
+  const zone = zonePath?.split("/").at(-1);
+  const labels = { language: LANGUAGE, version, ...(zone !== undefined && { zone }) };
+  return {
+    ...{ kind: "session", credentials, zone },
+    deployment: { projectId, target, labels },
+    labels: instance === undefined ? {} : { instance },
+  };
+}
+
+/**
+ * The API lists the languages of Google's agents. Google documents CPU profiles for Go, Java and Python, and not for Node.js; the
+ * original proxy, which is written in Rust, sends this one as well.
+ */
+const LANGUAGE = "go";

@@ -1,0 +1,4 @@
+import { handleCalls } from "../../platform/worker-calls.ts";
+import { evaluateGate } from "./evaluate.ts";
+
+handleCalls(evaluateGate);

@@ -1,0 +1,70 @@
+import { expect, test } from "bun:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { eventually, within } from "../support/common/wait.ts";
+import {
+  expectTurns,
+  GATE_ENV,
+  GATE_KEY,
+  gateOf,
+  gateSpecs,
+  PROFILING_GATE,
+  publishSwitch,
+  slowGate,
+} from "../support/profiling/gate-project.ts";
+import { startManagedRelay } from "../support/relay/managed-relay.ts";
+import { lcutOf } from "../support/upstream/gate-versions.ts";
+import { startUpstream, type Upstream } from "../support/upstream/upstream.ts";
+
+/** Each rule takes about a second, which is as long as the engine tries a pattern. */
+const SLOW_RULES = 4;
+
+const slowEnv = { ...GATE_ENV, HOSTNAME: `${"a".repeat(40)}!` };
+
+/** Publishes 5 MB of config specs with a gate that takes seconds to evaluate, and is on. */
+function publishLarge(upstream: Upstream, number: number): void {
+  const specs = gateSpecs(number, [slowGate(PROFILING_GATE, SLOW_RULES)]);
+  for (let at = 0; at < 12_000; at++) specs.feature_gates.push(gateOf(`gate_${at}`));
+  const text = JSON.stringify(specs);
+  expect(text.length).toBeGreaterThan(5_000_000);
+  upstream.publish(GATE_KEY, "v1", text, Number(specs["time"]));
+}
+
+test("5 MB of config specs and a slow gate delay neither clients nor probes", async () => {
+  await using upstream = await startUpstream();
+  publishSwitch(upstream, 1, false);
+  await using managed = await startManagedRelay({ upstream, mode: "http", env: slowEnv });
+  const { relay, url } = managed;
+  const specs = `${relay.httpUrl}/v1/download_config_specs/${GATE_KEY}.json`;
+  const servedLcut = async () => Number((await fetch(specs)).headers.get("x-since-time"));
+  await eventually(async () => expect(await servedLcut()).toBe(lcutOf(1)));
+  publishLarge(upstream, 2);
+  await eventually(async () => expect(await servedLcut()).toBe(lcutOf(2)));
+  // The version is served, and its gate is being evaluated.
+  const startedAt = performance.now();
+  const turned = expectTurns(relay, ["on 2"], 25_000);
+  let isOver = false;
+  const ended = turned.finally(() => (isOver = true));
+  ended.catch(() => undefined);
+  let longestMs = 0;
+  while (!isOver) {
+    const askedAt = performance.now();
+    const replies = await Promise.all([fetch(`${url}/readyz`), fetch(specs, { method: "HEAD" })]);
+    expect(replies.map(({ status }) => status)).toEqual([200, 200]);
+    longestMs = Math.max(longestMs, performance.now() - askedAt);
+    await sleep(5);
+  }
+  await ended;
+  const tookMs = performance.now() - startedAt;
+  expect(longestMs).toBeLessThan(tookMs / 2);
+}, 30_000);
+
+test("a relay that is stopped while the gate is evaluated ends at once", async () => {
+  await using upstream = await startUpstream();
+  publishLarge(upstream, 1);
+  await using managed = await startManagedRelay({ upstream, mode: "http", env: slowEnv });
+  await eventually(() => expect(managed.relay.output()).toContain("config specs loaded"));
+  const startedAt = performance.now();
+  expect(await within(managed.relay.stop(), 10_000, "the relay to end")).toBe(0);
+  expect(managed.relay.output()).not.toContain("gate");
+  expect(performance.now() - startedAt).toBeLessThan(3_000);
+});
