@@ -1,6 +1,6 @@
 /**
  * Black-box tests that `npm run test:deno` leaves out: the path of a file, or of a folder with a slash at the end -> why it cannot hold
- * for the relay on Deno. A single test that cannot hold is skipped in its file, by `testOnBun`.
+ * for the relay on Deno. A single test that cannot hold is skipped in its file, by `isOnDeno`.
  */
 const NOT_ON_DENO: Readonly<Record<string, string>> = {
   "tests/repo/":
@@ -11,6 +11,7 @@ const NOT_ON_DENO: Readonly<Record<string, string>> = {
   "tests/drop-in/swap-the-image-kubernetes.test.ts": "the image",
   "tests/cli/programs.test.ts": "the other names of an executable, which `deno run` does not have",
   "tests/doctor/grpc-health-probe.test.ts": "the same",
+  "tests/drop-in/probe.test.ts": "the same",
 };
 
 /** Removes the tests that cannot hold on Deno. Throws if an entry of the list names no black-box test. */

@@ -4,6 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { root } from "../../scripts/command.ts";
 import { findDeno, toDenoCommand } from "../../scripts/deno/deno-program.ts";
+import { findBlackBoxTests } from "../../scripts/test/black-box-tests.ts";
+import { withoutBunOnly } from "../../scripts/test/not-on-deno.ts";
 import { EventStream } from "../support/clients/event-stream.ts";
 import { GrpcClient } from "../support/clients/grpc-client.ts";
 import { rawGet, textOf } from "../support/clients/raw-get.ts";
@@ -43,6 +45,14 @@ test("docs/runtimes.md has the pinned version, and the command with the permissi
   expect(text).toContain(`| version | ${Bun.version} | ${devDependencies["deno"]} |`);
   const words = toDenoCommand("deno", "src/main.ts").slice(["env", "DENO_NO_UPDATE_CHECK=1"].length);
   expect(text.replace(/ \\\n +/g, " ")).toContain(words.join(" "));
+});
+
+test("what `npm run test:deno` leaves out are black-box tests, and a small part of them", async () => {
+  const files = await findBlackBoxTests();
+  expect(withoutBunOnly(files).length).toBeGreaterThan(0.9 * files.length);
+  expect(() => withoutBunOnly(files.filter((file) => !file.includes("/repo/")))).toThrow(
+    "tests/repo/ in scripts/test/not-on-deno.ts is no black-box test",
+  );
 });
 
 describe.skipIf(deno === undefined)("the relay on Deno", () => {
