@@ -112,6 +112,10 @@ class DenoTcpSocket<Data> implements TcpSocket<Data> {
   #unsent = 0;
   #isFull = false;
   #isClosed = false;
+  /** Whether the peer sends no more. */
+  #hasEnded = false;
+  /** Whether this end sends no more. */
+  #isShutDown = false;
   /** Resolved when reading continues. */
   #resumed: PromiseWithResolvers<void> | undefined;
   /** What to do when everything written has been taken. */
@@ -172,7 +176,11 @@ class DenoTcpSocket<Data> implements TcpSocket<Data> {
   }
 
   shutdown(): void {
-    this.#whenWritten(() => void this.#connection.closeWrite().catch(() => {}));
+    this.#whenWritten(() => {
+      this.#isShutDown = true;
+      if (this.#hasEnded) this.terminate();
+      else void this.#connection.closeWrite().catch(() => {});
+    });
   }
 
   end(): void {
@@ -195,7 +203,10 @@ class DenoTcpSocket<Data> implements TcpSocket<Data> {
       if (this.#resumed !== undefined) await this.#resumed.promise;
       if (this.#isClosed) return;
       if (length === null) {
+        this.#hasEnded = true;
         this.#handlers.end(this);
+        // Nothing moves in either direction any more.
+        if (this.#isShutDown) this.terminate();
         return;
       }
       this.#handlers.data(this, Buffer.from(buffer.subarray(0, length)));
