@@ -1,5 +1,6 @@
-import { constants, type ServerHttp2Session, type ServerHttp2Stream } from "node:http2";
+import type { ServerHttp2Session, ServerHttp2Stream } from "node:http2";
 import type { Socket } from "node:net";
+import { announceEnd, closeSession } from "#runtime/http2.ts";
 import { cutSession } from "./http2-session.ts";
 import { LASTING_STREAM } from "./http2-streams.ts";
 
@@ -21,9 +22,6 @@ type EndStream = (stream: ServerHttp2Stream) => void;
 
 /** Connections that were opened together must not all end together. */
 const JITTER = 0.1;
-
-/** Announces the end of a connection: the client may have sent requests by then that are not refused (RFC 9113, section 6.8). */
-const ANY_STREAM = 0x7fffffff;
 
 /** gRPC servers send the same debug data. */
 const MAX_AGE = Buffer.from("max_age");
@@ -76,7 +74,7 @@ export class ConnectionAges {
     const { session, socket } = connection;
     this.#forget(connection);
     if (session.destroyed) return;
-    session.goaway(constants.NGHTTP2_NO_ERROR, ANY_STREAM, MAX_AGE);
+    announceEnd(session, socket, MAX_AGE);
     const timers = [setTimeout(() => cutSession(session, socket), this.#age.graceMs).unref()];
     session.once("close", () => timers.forEach(clearTimeout));
     let isRefusing = false;
@@ -92,7 +90,7 @@ export class ConnectionAges {
 
   /** Refuses further streams, and ends the open ones one after the other: a proxy may have those of many clients on a connection. */
   #close({ session, openStreams }: AgingConnection, timers: NodeJS.Timeout[]): void {
-    session.close();
+    closeSession(session);
     const endAfter = (ms: number, stream: ServerHttp2Stream) =>
       timers.push(setTimeout(() => this.#endStream(stream), ms).unref());
     const endingMs = ENDING_PART * this.#age.graceMs;

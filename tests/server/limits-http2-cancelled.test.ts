@@ -17,6 +17,7 @@ import { describeWith, testsWith } from "../support/common/needs.ts";
 import { eventually } from "../support/common/wait.ts";
 import { Authority } from "../support/relay/pki.ts";
 import { startRelayWithTls } from "../support/relay/relay-with-tls.ts";
+import { isOnDeno } from "../support/relay/runtime.ts";
 import { startTlsRelay, type TlsRelay } from "../support/relay/tls-relay.ts";
 import { publishKey } from "../support/upstream/published-key.ts";
 import { startUpstream } from "../support/upstream/upstream.ts";
@@ -24,8 +25,11 @@ import { startUpstream } from "../support/upstream/upstream.ts";
 const { afterAll, beforeAll, describe, test } = testsWith("openssl");
 
 const LONG_STREAMS = 30;
-/** 20 a second for 3 minutes, sent faster than that: a limit per minute counts all of them. */
-const SHORT_STREAMS = 3_600;
+/**
+ * 20 a second for 3 minutes, sent faster than that: a limit per minute counts all of them. The HTTP/2 library of Deno ends a connection by
+ * a limit that cannot be set: after 1,000 streams that the client resets, 33 more a second.
+ */
+const SHORT_STREAMS = isOnDeno ? 900 : 3_600;
 const AT_ONCE = 20;
 
 /** Opens short streams beside long ones on one connection. Returns how many of each were lost. */

@@ -1,4 +1,5 @@
-import type { ServerHttp2Session } from "node:http2";
+import { constants, type ServerHttp2Session } from "node:http2";
+import type { Socket } from "node:net";
 
 /**
  * Whether what is written to a stream may wait for a frame of the client although its flow-control window is open (see
@@ -13,4 +14,19 @@ export const ASKS_TO_STOP: boolean = true;
 export function destroySession(session: ServerHttp2Session, code?: number): void {
   if (code !== undefined) session.goaway(code);
   session.destroy();
+}
+
+/** Refuses further streams, and ends the session when the open ones have ended. */
+export function closeSession(session: ServerHttp2Session): void {
+  session.close();
+}
+
+const ANY_STREAM = 0x7fffffff;
+
+/**
+ * Announces the end of a connection by a GOAWAY that names no stream (RFC 9113, section 6.8): requests that the client has sent until it
+ * reads that are still accepted.
+ */
+export function announceEnd(session: ServerHttp2Session, _socket: Socket, debugData: Uint8Array): void {
+  session.goaway(constants.NGHTTP2_NO_ERROR, ANY_STREAM, debugData);
 }

@@ -1,4 +1,5 @@
 import type { ServerHttp2Session } from "node:http2";
+import type { Socket } from "node:net";
 
 /**
  * Whether what is written to a stream may wait for a frame of the client although its flow-control window is open (see
@@ -19,4 +20,32 @@ export function destroySession(session: ServerHttp2Session, code?: number): void
     if (code !== undefined) session.goaway(code);
     session.destroy();
   });
+}
+
+/**
+ * Refuses further streams, and ends the session when the open ones have ended. Begins one turn of the event loop later, since a session
+ * without streams is destroyed at once (see {@link destroySession}).
+ */
+export function closeSession(session: ServerHttp2Session): void {
+  setImmediate(() => {
+    if (!session.destroyed) session.close();
+  });
+}
+
+const GOAWAY = 7;
+const ANY_STREAM = 0x7fffffff;
+const FRAME_HEADER_BYTES = 9;
+
+/**
+ * Announces the end of a connection by a GOAWAY that names no stream (RFC 9113, section 6.8): requests that the client has sent until it
+ * reads that are still accepted. After `session.goaway`, Deno ignores all further requests, whatever stream it names. So the frame goes
+ * to the socket of the session, to which Deno always writes whole frames.
+ */
+export function announceEnd(_session: ServerHttp2Session, socket: Socket, debugData: Uint8Array): void {
+  const frame = Buffer.alloc(FRAME_HEADER_BYTES + 8);
+  frame.writeUIntBE(8 + debugData.length, 0, 3);
+  frame[3] = GOAWAY;
+  frame.writeUInt32BE(ANY_STREAM, FRAME_HEADER_BYTES);
+  // The last four bytes are the error code, NO_ERROR.
+  socket.write(Buffer.concat([frame, debugData]));
 }
