@@ -10,7 +10,7 @@ import http2, {
 } from "node:http2";
 import type { Server, Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
-import { WRITES_WAIT_FOR_READS } from "#runtime/http2.ts";
+import { prepareSession, WRITES_WAIT_FOR_READS } from "#runtime/http2.ts";
 import type { SharedBudget } from "../platform/shared-budget.ts";
 import type { SharedCount } from "../platform/shared-count.ts";
 import {
@@ -114,6 +114,7 @@ export function createHttp2Server(options: Http2ServerOptions): LimitedServer {
   });
   server.on("session", (session: ServerHttp2Session) => {
     if (nextSocket === undefined) throw new Error("a session without a connection");
+    prepareSession(session);
     sessions.set(session, nextSocket);
     session.once("close", () => sessions.delete(session));
     // Without a listener, an error of a client's connection would end the process.

@@ -10,6 +10,11 @@ export const WRITES_WAIT_FOR_READS: boolean = true;
 /** Whether closing a stream with NO_ERROR asks the client to stop sending (RFC 9113, 8.1). Otherwise the rest of a request must be read. */
 export const ASKS_TO_STOP: boolean = true;
 
+/** To be called with each session that begins. */
+export function prepareSession(_session: ServerHttp2Session): void {
+  // Bun's sessions are used as they are.
+}
+
 /** Ends all streams and the session, after GOAWAY with an error code of HTTP/2 if there is one. */
 export function destroySession(session: ServerHttp2Session, code?: number): void {
   if (code !== undefined) session.goaway(code);

@@ -10,6 +10,22 @@ export const WRITES_WAIT_FOR_READS: boolean = false;
 /** Whether closing a stream with NO_ERROR asks the client to stop sending (RFC 9113, 8.1). Otherwise the rest of a request must be read. */
 export const ASKS_TO_STOP: boolean = false;
 
+interface SessionHandle {
+  destroy: (...args: unknown[]) => void;
+}
+
+/**
+ * To be called with each session that begins. Has its native part freed one turn of the event loop after it is destroyed. Deno 2.9 frees
+ * it at once, also while it handles a frame, for example one that is invalid: that ends the process by a segmentation fault.
+ */
+export function prepareSession(session: ServerHttp2Session): void {
+  const key = Object.getOwnPropertySymbols(session).find(({ description }) => description === "kHandle");
+  const handle = key && (session as unknown as Record<symbol, SessionHandle | undefined>)[key];
+  if (handle === undefined) return;
+  const destroy = handle.destroy.bind(handle);
+  handle.destroy = (...args) => void setImmediate(() => destroy(...args));
+}
+
 /**
  * Ends all streams and the session, after GOAWAY with an error code of HTTP/2 if there is one. Does so one turn of the event loop later:
  * Deno 2.9 ends the process by a segmentation fault if a session is destroyed while it handles a frame.
