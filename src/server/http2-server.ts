@@ -114,7 +114,7 @@ export function createHttp2Server(options: Http2ServerOptions): LimitedServer {
   });
   server.on("session", (session: ServerHttp2Session) => {
     if (nextSocket === undefined) throw new Error("a session without a connection");
-    prepareSession(session);
+    prepareSession(session, nextSocket);
     sessions.set(session, nextSocket);
     session.once("close", () => sessions.delete(session));
     // Without a listener, an error of a client's connection would end the process.

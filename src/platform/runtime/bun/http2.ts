@@ -11,7 +11,7 @@ export const WRITES_WAIT_FOR_READS: boolean = true;
 export const ASKS_TO_STOP: boolean = true;
 
 /** To be called with each session that begins. */
-export function prepareSession(_session: ServerHttp2Session): void {
+export function prepareSession(_session: ServerHttp2Session, _socket: Socket): void {
   // Bun's sessions are used as they are.
 }
 

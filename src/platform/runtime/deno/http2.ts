@@ -1,4 +1,4 @@
-import type { ServerHttp2Session } from "node:http2";
+import { constants, type ServerHttp2Session, type ServerHttp2Stream } from "node:http2";
 import type { Socket } from "node:net";
 
 /**
@@ -15,15 +15,33 @@ interface SessionHandle {
 }
 
 /**
- * To be called with each session that begins. Has its native part freed one turn of the event loop after it is destroyed. Deno 2.9 frees
- * it at once, also while it handles a frame, for example one that is invalid: that ends the process by a segmentation fault.
+ * To be called with each session that begins, and the socket under it. Has its native part freed one turn of the event loop after it is
+ * destroyed. Deno 2.9 frees it at once, also while it handles a frame, for example one that is invalid: that ends the process by a
+ * segmentation fault. The session ends with its socket: some that have open streams then would stay as they are. A stream that either side
+ * has reset ends: some that cannot write would stay open.
  */
-export function prepareSession(session: ServerHttp2Session): void {
+export function prepareSession(session: ServerHttp2Session, socket: Socket): void {
+  socket.once("close", () => destroySession(session));
+  endResetStreams(session);
   const key = Object.getOwnPropertySymbols(session).find(({ description }) => description === "kHandle");
   const handle = key && (session as unknown as Record<symbol, SessionHandle | undefined>)[key];
   if (handle === undefined) return;
   const destroy = handle.destroy.bind(handle);
   handle.destroy = (...args) => void setImmediate(() => destroy(...args));
+}
+
+const RESET_CHECK_MS = 2_000;
+
+function endResetStreams(session: ServerHttp2Session): void {
+  const open = new Set<ServerHttp2Stream>();
+  session.on("stream", (stream: ServerHttp2Stream) => {
+    open.add(stream);
+    stream.once("close", () => open.delete(stream));
+  });
+  const check = setInterval(() => {
+    for (const stream of open) if (stream.closed && stream.rstCode !== constants.NGHTTP2_NO_ERROR) stream.destroy();
+  }, RESET_CHECK_MS).unref();
+  session.once("close", () => clearInterval(check));
 }
 
 /**
