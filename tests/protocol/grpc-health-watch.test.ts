@@ -124,8 +124,11 @@ describe("Health: grpc.health.v1.Health/Watch", () => {
 
   test("a watch that is cancelled leaves nothing: others can be opened again and again", async () => {
     await using started = await startRelay();
+    // A connection each, since Deno's HTTP/2 ends one on which a client resets about 800 streams at once.
+    using clients = new DisposableStack();
     for (let round = 0; round < 5; round++) {
-      for (const watch of await openWatches(started.client, MAX_WATCHES / 2)) watch.cancel();
+      const client = clients.use(new GrpcClient(started.relay.grpcUrl));
+      for (const watch of await openWatches(client, MAX_WATCHES / 2)) watch.cancel();
     }
     await eventually(async () => {
       using watch = started.client.watchHealth();

@@ -35,23 +35,27 @@ describe.each(["https", "grpc", "grpcs"] as const)("floods on the %s port, by de
 
   const open = () => RawHttp2.open(started.relay.urlOf(protocol));
 
-  test("a client that resets too many streams in a second is paused for a second, then served again", async () => {
-    using client = await open();
-    const pings = () => client.frames.filter(({ type }) => type === FRAME.ping).length;
-    for (let round = 0; round < 5; round++) {
-      cancelStreams(client, round * RESETS_PER_READ, RESETS_PER_READ);
+  // Deno cannot pause a connection of HTTP/2. The limits per minute and per turn hold there.
+  test.skipIf(isOnDeno)(
+    "a client that resets too many streams in a second is paused for a second, then served again",
+    async () => {
+      using client = await open();
+      const pings = () => client.frames.filter(({ type }) => type === FRAME.ping).length;
+      for (let round = 0; round < 5; round++) {
+        cancelStreams(client, round * RESETS_PER_READ, RESETS_PER_READ);
+        client.send(PING);
+        await eventually(() => expect(pings()).toBe(round + 1), TIMEOUT);
+      }
+      expect(started.reached(LIMIT)).toBe(0);
+      cancelStreams(client, 5 * RESETS_PER_READ, RESETS_PER_READ);
+      await eventually(() => expect(started.reached(LIMIT)).toBe(1), TIMEOUT);
+      const askedAt = performance.now();
       client.send(PING);
-      await eventually(() => expect(pings()).toBe(round + 1), TIMEOUT);
-    }
-    expect(started.reached(LIMIT)).toBe(0);
-    cancelStreams(client, 5 * RESETS_PER_READ, RESETS_PER_READ);
-    await eventually(() => expect(started.reached(LIMIT)).toBe(1), TIMEOUT);
-    const askedAt = performance.now();
-    client.send(PING);
-    expect(await started.statusOf("http")).toBe(200);
-    await eventually(() => expect(pings()).toBe(6), TIMEOUT);
-    expect(performance.now() - askedAt).toBeGreaterThan(300);
-  });
+      expect(await started.statusOf("http")).toBe(200);
+      await eventually(() => expect(pings()).toBe(6), TIMEOUT);
+      expect(performance.now() - askedAt).toBeGreaterThan(300);
+    },
+  );
 
   test("a client that resets too many streams in one turn gets ENHANCE_YOUR_CALM and is disconnected", async () => {
     using client = await open();

@@ -39,7 +39,8 @@ function endResetStreams(session: ServerHttp2Session): void {
     stream.once("close", () => open.delete(stream));
   });
   const check = setInterval(() => {
-    for (const stream of open) if (stream.closed && stream.rstCode !== constants.NGHTTP2_NO_ERROR) stream.destroy();
+    for (const stream of open)
+      if (stream.closed && stream.rstCode !== constants.NGHTTP2_NO_ERROR) stream.destroy();
   }, RESET_CHECK_MS).unref();
   session.once("close", () => clearInterval(check));
 }
