@@ -4,7 +4,7 @@ import type { Clock } from "../platform/clock.ts";
 import { joinProfiling } from "../platform/profiling/join.ts";
 import { broadcast, type CpuReply, type Member, RESTING_INTERVAL_US } from "../platform/profiling/orders.ts";
 import type { StackNode, ThreadProfile } from "../platform/profiling/stacks.ts";
-import { runningThreads } from "../platform/profiling/threads.ts";
+import { runningThreads, threadExamined } from "../platform/profiling/threads.ts";
 import { WorkerCalls } from "../platform/worker-calls.ts";
 import type { HeapCall } from "./heap-worker.ts";
 import { Replies } from "./replies.ts";
@@ -64,8 +64,9 @@ const MAIN = "main";
 
 /** Takes profiles of all threads of this process, one at a time. Costs nothing between profiles. */
 export class Profiler implements Disposable {
+  /** Of the process: all profilers in it give orders to the same threads. */
+  static readonly #turns = new PQueue({ concurrency: 1 });
   readonly #clock: Clock;
-  readonly #turns = new PQueue({ concurrency: 1 });
   readonly #stop = new AbortController();
   /** When the profile that is being taken will be over, on the monotonic clock. */
   #endsAt = 0;
@@ -94,11 +95,12 @@ export class Profiler implements Disposable {
     { signal, wait }: Pick<CpuOptions, "signal" | "wait">,
     take: (signal: AbortSignal) => Promise<TakenProfile>,
   ): Promise<TakenProfile> {
-    const isBusy = this.#turns.pending + this.#turns.size > 0;
+    const turns = Profiler.#turns;
+    const isBusy = turns.pending + turns.size > 0;
     if (isBusy && !wait) throw new ProfilerBusy(Math.max(0, this.#endsAt - this.#clock.elapsed()));
     const ending = AbortSignal.any([signal, this.#stop.signal]);
     ending.throwIfAborted();
-    const turn = this.#turns.add(async () => {
+    const turn = turns.add(async () => {
       ending.throwIfAborted();
       return await take(ending);
     });
@@ -122,10 +124,14 @@ export class Profiler implements Disposable {
     const { user, system } = process.cpuUsage(usage);
     sampling.move();
     broadcast({ kind: "stop_cpu", replyTo: replies.name });
-    await replies.collect(members.present.length, CPU_REPLY_MS, { clock: this.#clock, signal });
+    // Threads that joined since then reply as well.
+    const silent = () => {
+      const replied = new Set(replies.received.map(({ member }) => member));
+      return members.present.filter(({ member }) => !replied.has(member));
+    };
+    await replies.collect(() => silent().length === 0, CPU_REPLY_MS, { clock: this.#clock, signal });
     const profiles = replies.received.map(({ profile }) => profile);
-    const silent = without(namesOf(members.present), namesOf(replies.received));
-    const missing = [...members.missing, ...silent];
+    const missing = [...members.missing, ...namesOf(silent())];
     const timed = timeSamples(profiles, (user + system) * 1_000);
     return { kind: "cpu", startedAt, durationMs, ...timed, missing };
   }
@@ -141,6 +147,7 @@ export class Profiler implements Disposable {
     const silent: string[] = [];
     // One after the other, so that not all threads pause at once.
     for (const { member, thread } of present) {
+      using _ = threadExamined(thread);
       const nodes = await untilAborted(worker.call({ member, maxObjects, limitMs: HEAP_REPLY_MS }), signal);
       if (nodes === undefined) silent.push(thread);
       else threads.push({ thread, nodes });
@@ -155,7 +162,8 @@ export class Profiler implements Disposable {
     using replies = new Replies<Member>();
     const expected = [MAIN, ...runningThreads()];
     broadcast({ kind: "roll_call", replyTo: replies.name });
-    await replies.collect(expected.length, ROLL_CALL_MS, { clock: this.#clock, signal });
+    const isComplete = () => replies.received.length >= expected.length;
+    await replies.collect(isComplete, ROLL_CALL_MS, { clock: this.#clock, signal });
     return { present: replies.received, missing: without(expected, namesOf(replies.received)) };
   }
 }

@@ -16,7 +16,7 @@ const MAX_SECONDS = 60;
 /** A heap profile examines one thread after the other, each of them for some seconds at most. */
 const HEAP_TIMEOUT_MS = 10 * 60_000;
 
-/** A snapshot of more would pause a thread for longer than a second, and after 5 s it is replaced. */
+/** A snapshot of more would pause a thread for longer than a second, and its clients with it. */
 const MAX_OBJECTS = 1_000_000;
 
 const IS_OFF =
