@@ -32,6 +32,21 @@ test("two relays in one process take turns, since their profilers give orders to
   }
 });
 
+test("the main thread may have a limit of its own for its heap", async () => {
+  using profiler = new Profiler(systemClock);
+  using stack = new DisposableStack();
+  await startThread(stack);
+  const findLeftOut = async (maxObjectsOfMain: number) => {
+    const limits = { maxObjectsPerThread: 1, maxObjectsOfMain };
+    const { threads } = await profiler.takeHeap({ signal: never, wait: false, ...limits });
+    const isLeftOut = (names: readonly string[]) => names.includes("(not examined: too many objects)");
+    const leftOut = threads.filter(({ nodes }) => isLeftOut(nodes.map(({ frame }) => frame.name)));
+    return leftOut.map(({ thread }) => thread).toSorted();
+  };
+  expect(await findLeftOut(1)).toEqual(["joined", "main"]);
+  expect(await findLeftOut(10_000_000)).toEqual(["joined"]);
+});
+
 /** Starts a thread as the relay does. */
 async function startThread(stack: DisposableStack): Promise<Worker> {
   const worker = new Worker(new URL("../support/profiling/joined-worker.ts", import.meta.url));
