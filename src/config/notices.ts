@@ -4,6 +4,7 @@ import type { LineLogger } from "../telemetry/logging/logger.ts";
 import type { Config } from "./config.ts";
 import { findUnknownVariables, type ReadEnvironment, type ReplacedValue } from "./environment.ts";
 import { CACHE } from "./groups/cache.ts";
+import { LISTENERS } from "./groups/listeners.ts";
 import { MONITORING } from "./groups/monitoring.ts";
 import { SPECS } from "./groups/specs.ts";
 import { TLS } from "./groups/tls.ts";
@@ -108,7 +109,18 @@ function findWithoutEffect({ given, env, config }: NoticeOptions) {
   const variables = VARIABLES.filter(({ hasNoEffect }) => hasNoEffect).flatMap((variable) =>
     namesIn(env, variable.name).map((setting) => ({ setting, reason: reasonOf(variable) })),
   );
-  return [...options, ...variables, ...findUnread(env, config), ...findVainOffline(settings, env, config)];
+  return [
+    ...[...options, ...variables, ...findUnread(env, config)],
+    ...findVainOffline(settings, env, config),
+    ...findWithoutPort(settings, config),
+  ];
+}
+
+/** Returns the option of the debug endpoints if it is set and there is no port that has them. */
+function findWithoutPort(settings: Settings, { management }: Config) {
+  const { debugEndpoints, managementPort } = LISTENERS;
+  if (management !== undefined || !settings.flag(debugEndpoints)) return [];
+  return [{ setting: settings.shown(debugEndpoints), reason: `--${managementPort.name} is 0` }];
 }
 
 /** Returns what is set in vain because nothing is requested from Statsig. */

@@ -4,6 +4,7 @@ import { eventually, within } from "../support/common/wait.ts";
 import { totalOf } from "../support/profiling/decoded-profile.ts";
 import { type ProfiledRelay, startProfiledRelay } from "../support/profiling/profiled-relay.ts";
 import { startManagedRelay } from "../support/relay/managed-relay.ts";
+import { startRelayProcess } from "../support/relay/relay-process.ts";
 import { startReloadedRelay } from "../support/relay/reloaded-relay.ts";
 import { startUpstream } from "../support/upstream/upstream.ts";
 
@@ -27,6 +28,12 @@ describe("a request for a profile", () => {
         expect(await messageOf(response)).toContain("--debug-endpoints");
       }
     }
+  });
+
+  test("has no port without the management port, which the log says", async () => {
+    await using relay = await startRelayProcess({ args: ["--debug-endpoints"] });
+    const line = 'setting has no effect setting=--debug-endpoints reason="--management-port is 0"';
+    await eventually(() => expect(relay.output()).toContain(line));
   });
 
   test("with a wrong value, field or method is refused with what is expected", async () => {
