@@ -70,7 +70,7 @@ const MAIN = "main";
 
 /** Takes profiles of all threads of this process, one at a time. Costs nothing between profiles. */
 export class Profiler implements Disposable {
-  /** Of the process: all profilers in it give orders to the same threads. */
+  /** Shared by all profilers of the process, since they give orders to the same threads. */
   static readonly #turns = new PQueue({ concurrency: 1 });
   readonly #clock: Clock;
   readonly #stop = new AbortController();
@@ -161,7 +161,10 @@ export class Profiler implements Disposable {
     for (const { member, thread } of present) {
       using _ = threadExamined(thread);
       const maxObjects = thread === MAIN ? ofMain : ofOthers;
-      const nodes = await untilAborted(worker.call({ member, maxObjects, limitMs: HEAP_REPLY_MS }), signal);
+      signal.throwIfAborted();
+      // A thread cannot be stopped once it examines its heap. Until then nobody else may order that of it.
+      const call = worker.call({ member, maxObjects, limitMs: HEAP_REPLY_MS });
+      const nodes = await untilAborted(call, this.#stop.signal);
       if (nodes === undefined) silent.push(thread);
       else threads.push({ thread, nodes });
     }

@@ -5,6 +5,8 @@ import { isExamined, threadEnded, threadStarted } from "../../src/platform/profi
 import { Profiler, ProfilerBusy } from "../../src/profiling/profiler.ts";
 import { eventually, within } from "../support/common/wait.ts";
 
+const SOON = { withinMs: 10_000, everyMs: 1 };
+
 const never = new AbortController().signal;
 
 /** Keeps this thread busy, so that it has samples. */
@@ -79,8 +81,26 @@ test("a thread is known to be examined while it stands still for its heap profil
   using stack = new DisposableStack();
   const slow = await startThread(stack);
   const taken = profiler.takeHeap({ signal: never, wait: false });
-  await eventually(() => expect(isExamined("joined")).toBe(true), { withinMs: 10_000, everyMs: 1 });
+  await eventually(() => expect(isExamined("joined")).toBe(true), SOON);
   slow.postMessage(100);
   expect((await taken).missing).toEqual([]);
+  expect(isExamined("joined")).toBe(false);
+});
+
+test("a heap profile that is cancelled ends at once, and its turn when the thread runs again", async () => {
+  using profiler = new Profiler(systemClock);
+  using stack = new DisposableStack();
+  const slow = await startThread(stack);
+  const client = new AbortController();
+  const taken = profiler.takeHeap({ signal: client.signal, wait: false });
+  await eventually(() => expect(isExamined("main") || isExamined("joined")).toBe(true), SOON);
+  slow.postMessage(1_500);
+  await eventually(() => expect(isExamined("joined")).toBe(true), SOON);
+  client.abort(new Error("gone"));
+  await expect(taken).rejects.toThrow("gone");
+  expect(isExamined("joined")).toBe(true);
+  await expect(profiler.takeHeap({ signal: never, wait: false })).rejects.toBeInstanceOf(ProfilerBusy);
+  const { missing } = await profiler.takeHeap({ signal: never, wait: true });
+  expect(missing).toEqual([]);
   expect(isExamined("joined")).toBe(false);
 });

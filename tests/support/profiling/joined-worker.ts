@@ -1,4 +1,4 @@
-/** A thread that follows the orders of the profiler. A message with a number makes its event loop stand still for so many ms. */
+/** A thread that follows the orders of the profiler. A message with a number makes its event loop stand still for that time, in ms. */
 import { joinProfiling } from "../../../src/platform/profiling/join.ts";
 
 declare const self: Worker;
