@@ -162,7 +162,7 @@ export class Profiler implements Disposable {
       using _ = threadExamined(thread);
       const maxObjects = thread === MAIN ? ofMain : ofOthers;
       signal.throwIfAborted();
-      // A thread cannot be stopped once it examines its heap. Until then nobody else may order that of it.
+      // A thread cannot be stopped once it examines its heap. Until then it gets no such order again.
       const call = worker.call({ member, maxObjects, limitMs: HEAP_REPLY_MS });
       const nodes = await untilAborted(call, this.#stop.signal);
       if (nodes === undefined) silent.push(thread);
