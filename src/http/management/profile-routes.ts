@@ -69,8 +69,13 @@ async function guard(
   if ([...query.keys()].some((name) => !fields.includes(name))) {
     return errorResponse(400, { message: `${UNKNOWN_FIELD}: expected ${fields.join(" or ")}` });
   }
+  const repeated = fields.find((name) => query.getAll(name).length > 1);
+  if (repeated !== undefined) {
+    return errorResponse(400, { message: `The query field ${repeated} is given more than once` });
+  }
   const take = prepare(query);
   if (typeof take === "string") return errorResponse(400, { message: take });
+  env.endWithInput();
   try {
     const profile = await take();
     const file = await encode(profile, format);
