@@ -4,6 +4,7 @@ import type { LineLogger } from "../telemetry/logging/logger.ts";
 import type { Config } from "./config.ts";
 import { findUnknownVariables, type ReadEnvironment, type ReplacedValue } from "./environment.ts";
 import { CACHE } from "./groups/cache.ts";
+import { LISTENERS } from "./groups/listeners.ts";
 import { MONITORING } from "./groups/monitoring.ts";
 import { SPECS } from "./groups/specs.ts";
 import { TLS } from "./groups/tls.ts";
@@ -108,7 +109,15 @@ function findWithoutEffect({ given, env, config }: NoticeOptions) {
   const variables = VARIABLES.filter(({ hasNoEffect }) => hasNoEffect).flatMap((variable) =>
     namesIn(env, variable.name).map((setting) => ({ setting, reason: reasonOf(variable) })),
   );
-  return [...options, ...variables, ...findUnread(env, config), ...findVainOffline(settings, env, config)];
+  const vain = [...findVainOffline(settings, env, config), ...findVainManagement(settings, config)];
+  return [...options, ...variables, ...findUnread(env, config), ...vain];
+}
+
+/** Returns what is set in vain because there is no management port. */
+function findVainManagement(settings: Settings, { management }: Config) {
+  const { debugEndpoints } = LISTENERS;
+  if (management !== undefined || !settings.flag(debugEndpoints)) return [];
+  return [{ setting: settings.shown(debugEndpoints), reason: "--management-port is 0" }];
 }
 
 /** Returns what is set in vain because nothing is requested from Statsig. */

@@ -6,6 +6,7 @@ import { eventually, within } from "../support/common/wait.ts";
 import { totalOf } from "../support/profiling/decoded-profile.ts";
 import { type ProfiledRelay, startProfiledRelay } from "../support/profiling/profiled-relay.ts";
 import { startManagedRelay } from "../support/relay/managed-relay.ts";
+import { startRelayProcess } from "../support/relay/relay-process.ts";
 import { startReloadedRelay } from "../support/relay/reloaded-relay.ts";
 import { startUpstream } from "../support/upstream/upstream.ts";
 
@@ -31,6 +32,16 @@ describe("a request for a profile", () => {
     }
   });
 
+  test("cannot be made without a management port, and a line says so", async () => {
+    await using relay = await startRelayProcess({
+      mode: "http",
+      args: ["--debug-endpoints"],
+      env: { SFP_MANAGEMENT_PORT: "0" },
+    });
+    const line = 'setting has no effect setting=--debug-endpoints reason="--management-port is 0"';
+    await eventually(() => expect(relay.output()).toContain(line));
+  });
+
   test("with a wrong value, field or method is refused with what is expected", async () => {
     await using profiled = await startProfiledRelay();
     for (const [path, expected] of [
@@ -51,6 +62,18 @@ describe("a request for a profile", () => {
       const response = await profiled.order(path, { method: "GET" });
       expect([response.status, response.headers.get("allow")]).toEqual([405, "POST"]);
       expect(await messageOf(response)).toContain("curl -X POST");
+    }
+    expect(profiled.relay.output()).not.toContain("profile taken");
+  });
+
+  test("of a page in a browser is refused, also of one without an origin", async () => {
+    await using profiled = await startProfiledRelay();
+    for (const origin of ["https://example.com", profiled.managed.url, "null"]) {
+      for (const path of ["profile?seconds=1", "heap"]) {
+        const response = await profiled.order(path, { headers: { origin } });
+        expect([path, origin, response.status]).toEqual([path, origin, 403]);
+        expect(await messageOf(response)).toContain("curl");
+      }
     }
     expect(profiled.relay.output()).not.toContain("profile taken");
   });
