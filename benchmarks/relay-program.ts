@@ -30,9 +30,7 @@ export async function prepareRelay(
   if (!existsSync(main)) throw new Error(`${checkout} is not a checkout of the relay: it has no src/main.ts`);
   const build = join(checkout, "scripts", "build.ts");
   if (fromSource || !existsSync(build)) {
-    const command = [process.execPath, main];
-    const shown = `bun ${relative(root, main)}`;
-    return { name, command, shown, sizeBytes: undefined, ...(await readHelp(command)) };
+    return prepareSources(name, [process.execPath, main], `bun ${relative(root, main)}`);
   }
   const built = Bun.spawn([process.execPath, build], {
     cwd: checkout,
@@ -49,6 +47,15 @@ export async function prepareRelay(
     sizeBytes: statSync(executable).size,
     ...(await readHelp([executable])),
   };
+}
+
+/** Returns the relay as a command runs it from its sources. */
+export async function prepareSources(
+  name: string,
+  command: readonly string[],
+  shown: string,
+): Promise<RelayProgram> {
+  return { name, command, shown, sizeBytes: undefined, ...(await readHelp(command)) };
 }
 
 /** Returns the arguments for `threads` serving threads of each kind, or none if the program has no such option. */

@@ -1,7 +1,7 @@
 // Runs the benchmarks. docs/benchmarks.md describes them.
 //   bun run bench [http] [fanout] [stalled] [open-cancel] [storm] [startup] [memory] [prepare] [fleet] [redis-outage] [chaos]
 //     [events] [event-bombs] [spool-outage] [hostile] [flat-out] [rotation] [monitoring] [profiling]
-//     [threads] [update] [thread-memory] [deltas] [--quick] [--json <file>] [--source] [--baseline <folder>]
+//     [threads] [update] [thread-memory] [deltas] [runtimes] [--quick] [--json <file>] [--source] [--baseline <folder>]
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -25,6 +25,7 @@ import { chaosPart } from "./redis/chaos-part.ts";
 import { fleetPart } from "./redis/fleet-part.ts";
 import { redisOutagePart } from "./redis/redis-outage-part.ts";
 import { prepareRelay } from "./relay-program.ts";
+import { runtimesPart } from "./runtimes/runtimes-part.ts";
 import { startupPart } from "./startup-part.ts";
 import { openCancelPart } from "./streams/open-cancel-part.ts";
 import { stalledPart } from "./streams/stalled-part.ts";
@@ -59,6 +60,7 @@ const PARTS: readonly Part[] = [
   updatePart,
   threadMemoryPart,
   deltasPart,
+  runtimesPart,
 ];
 
 const EXIT_FAILED = 1;

@@ -2,17 +2,21 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Bench, Part, PartResult } from "./bench.ts";
 import { residentBytes } from "./proc-stats.ts";
 import { projectOfJsonBytes } from "./project.ts";
+import type { RelayProgram } from "./relay-program.ts";
 import { RelayServer } from "./relay-server.ts";
 import { FIRST_LCUT, StaticUpstream, specPath } from "./static-upstream.ts";
 import { spreadOf } from "./statistics.ts";
 import { megabytes, ms, spread } from "./table.ts";
 
 const SDK_KEY = "secret-bench-startup";
-const IDLE_AFTER_MS = 1_000;
+export const IDLE_AFTER_MS = 1_000;
 
-interface Start {
+/** One start, and a second one whose first request is for config specs. */
+export interface Start {
+  /** From the spawn of the process to the first 200. */
   readonly healthMs: number;
   readonly specsMs: number;
+  /** Resident memory after {@link IDLE_AFTER_MS}, with no key cached. */
   readonly idleBytes: number;
 }
 
@@ -21,12 +25,12 @@ export const startupPart: Part = { name: "startup", needs: [], run };
 
 async function run(bench: Bench): Promise<PartResult> {
   await using upstream = await StaticUpstream.start();
-  upstream.publish(SDK_KEY, projectOfJsonBytes(20_000, FIRST_LCUT));
+  publishStartupKey(upstream);
   const starts: Start[] = [];
   const rounds = bench.quick ? 3 : 10;
   for (let round = 0; round < rounds; round++) {
     bench.progress(`startup: ${round + 1} of ${rounds}`);
-    starts.push(await measureStart(bench, upstream));
+    starts.push(await measureStart(bench, upstream, bench.relay));
   }
   const of = (pick: (start: Start) => number, format: (value: number) => string) =>
     spread(spreadOf(starts.map(pick)), format);
@@ -47,8 +51,17 @@ async function run(bench: Bench): Promise<PartResult> {
   };
 }
 
-async function measureStart(bench: Bench, upstream: StaticUpstream): Promise<Start> {
-  const options = { upstream, cores: bench.cores?.server };
+/** Publishes the config specs that {@link measureStart} requests. */
+export function publishStartupKey(upstream: StaticUpstream): void {
+  upstream.publish(SDK_KEY, projectOfJsonBytes(20_000, FIRST_LCUT));
+}
+
+export async function measureStart(
+  bench: Bench,
+  upstream: StaticUpstream,
+  program: RelayProgram,
+): Promise<Start> {
+  const options = { program, upstream, cores: bench.cores?.server };
   const health = await RelayServer.start(bench, options);
   await using idle = health;
   await sleep(IDLE_AFTER_MS, undefined, { signal: bench.signal });

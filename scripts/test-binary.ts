@@ -7,10 +7,8 @@ import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { readCommit } from "./binary/commit.ts";
 import { compile } from "./binary/compile.ts";
+import { runBlackBoxTests } from "./test/black-box-run.ts";
 import { findBlackBoxTests } from "./test/black-box-tests.ts";
-import { formatCounts, formatSkipped } from "./test/counts.ts";
-import { runTests } from "./test/run-tests.ts";
-import { installMissingCommands, toTestVariable } from "./test/system-packages.ts";
 import { listTestFiles, selectTestFiles } from "./test/test-files.ts";
 
 const { values, positionals } = parseArgs({
@@ -25,13 +23,15 @@ const folder = mkdtempSync(join(tmpdir(), "sfp-test-binary-"));
 try {
   const binary = resolve(values.binary ?? join(folder, "statsig-forward-proxy"));
   if (values.binary === undefined) await compile({ outfile: binary, commit: readCommit().shown });
-  const missing = await installMissingCommands(!values["no-system-packages"]);
-  const files =
-    positionals.length > 0 ? selectTestFiles(positionals, await listTestFiles()) : await findBlackBoxTests();
-  const counts = await runTests(files, { ...toTestVariable(missing), SFP_TEST_BINARY: binary });
-  console.log(formatSkipped(counts.skippedIn));
-  console.log(`\n${files.length} test files against ${binary}\n${formatCounts(counts)}`);
-  if (counts.failed > 0) process.exitCode = 1;
+  process.exitCode = await runBlackBoxTests({
+    files:
+      positionals.length > 0
+        ? selectTestFiles(positionals, await listTestFiles())
+        : await findBlackBoxTests(),
+    env: { SFP_TEST_BINARY: binary },
+    shown: binary,
+    maySystemInstall: !values["no-system-packages"],
+  });
 } finally {
   rmSync(folder, { recursive: true, force: true });
 }

@@ -1,6 +1,6 @@
 // Prepares a protobuf version with deltas from earlier ones and without, in turn, and writes what each took.
 //   bun delta-times-client.ts <changed entities> <same|different> <rounds>
-import { collectGarbage } from "../../src/platform/garbage-limit.ts";
+import { collectGarbage } from "../../src/platform/runtime/bun/threads.ts";
 import type { KnownVersions } from "../../src/specs/deltas/compute.ts";
 import { prepare } from "../../src/specs/payload/prepare.ts";
 import type { PreparedPayload } from "../../src/specs/snapshot.ts";

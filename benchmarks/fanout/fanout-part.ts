@@ -18,7 +18,7 @@ import type { WindowsName } from "./windows.ts";
 
 const DELIVERY_TIMEOUT_MS = 60_000;
 
-interface FanoutCase {
+export interface FanoutCase {
   readonly connections: number;
   readonly streams: number;
   readonly messageBytes: number;
@@ -48,7 +48,7 @@ async function run(bench: Bench): Promise<PartResult> {
     if (fanout.isCompared) servers.push(connectNodeServer);
     for (const start of servers) {
       bench.progress(`fanout: ${fanout.streams} streams on ${fanout.connections} connections`);
-      runs.push({ ...fanout, ...(await measure(bench, start, fanout, updates)) });
+      runs.push({ ...fanout, ...(await measureFanout(bench, start, fanout, updates)) });
     }
   }
   return {
@@ -62,7 +62,8 @@ async function run(bench: Bench): Promise<PartResult> {
   };
 }
 
-async function measure(
+/** Opens the streams on a new server, sends it updates one after the other, and measures each. */
+export async function measureFanout(
   bench: Bench,
   start: StartFanoutServer,
   { connections, streams, messageBytes, windows }: FanoutCase,

@@ -28,22 +28,15 @@ const SIZES = [
   { name: "2 MB", bytes: 2_000_000 },
 ] as const;
 
+interface BodySize {
+  readonly name: string;
+  readonly bytes: number;
+}
+
 /** Publishes a project of each size and returns the requests for them. */
 export function publishCases(upstream: StaticUpstream): readonly [HttpCase, ...HttpCase[]] {
-  const full = SIZES.map(({ name, bytes }) => {
-    const sdkKey = `secret-bench-${bytes}`;
-    const project = projectOfGzipBytes(bytes, FIRST_LCUT);
-    upstream.publish(sdkKey, project);
-    return { name, path: specPath(sdkKey), headers: sdkHeaders(sdkKey), bodyBytes: project.gzip.length };
-  });
-  const [small] = SIZES;
-  const sdkKey = `secret-bench-${small.bytes}`;
-  const upToDate = {
-    name: "21 B",
-    path: specPath(sdkKey, FIRST_LCUT),
-    headers: sdkHeaders(sdkKey),
-    bodyBytes: 21,
-  };
+  const full = SIZES.map((size) => publishCase(upstream, size));
+  const upToDate = upToDateCase(SIZES[0]);
   const closing = full.slice(0, 1).map((each) => ({
     ...each,
     name: `${each.name}, one connection per request`,
@@ -51,3 +44,19 @@ export function publishCases(upstream: StaticUpstream): readonly [HttpCase, ...H
   }));
   return [upToDate, ...full, ...closing];
 }
+
+/** Publishes a project whose body has about this size as gzip, and returns the request for it. */
+export function publishCase(upstream: StaticUpstream, { name, bytes }: BodySize): HttpCase {
+  const sdkKey = keyOf(bytes);
+  const project = projectOfGzipBytes(bytes, FIRST_LCUT);
+  upstream.publish(sdkKey, project);
+  return { name, path: specPath(sdkKey), headers: sdkHeaders(sdkKey), bodyBytes: project.gzip.length };
+}
+
+/** Returns the request of a client that has the project of this size. */
+export function upToDateCase({ bytes }: BodySize): HttpCase {
+  const sdkKey = keyOf(bytes);
+  return { name: "21 B", path: specPath(sdkKey, FIRST_LCUT), headers: sdkHeaders(sdkKey), bodyBytes: 21 };
+}
+
+const keyOf = (bytes: number) => `secret-bench-${bytes}`;

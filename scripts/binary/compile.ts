@@ -59,6 +59,6 @@ export async function compile({ outfile, commit, target }: Compilation): Promise
   }
 }
 
-async function findWorkerFiles(): Promise<string[]> {
+export async function findWorkerFiles(): Promise<string[]> {
   return (await Array.fromAsync(new Bun.Glob("**/*-worker.ts").scan({ cwd: src, absolute: true }))).sort();
 }

@@ -5,9 +5,9 @@ const workerUrl = /new URL\("(\.[^"]+-worker\.ts)", import\.meta\.url\)/g;
 
 /**
  * Makes the URLs of Workers relative to `src`. In the executable, import.meta.url of every module is that of its root, so
- * a URL relative to the module would lack the module's folder.
+ * a URL relative to the module would lack the module's folder. `extension` is that of the files that the build makes, if it is another one.
  */
-export function resolveWorkersFromRoot(src: string): BunPlugin {
+export function resolveWorkersFromRoot(src: string, extension = "ts"): BunPlugin {
   return {
     name: "resolve-workers-from-root",
     setup(build) {
@@ -15,7 +15,8 @@ export function resolveWorkersFromRoot(src: string): BunPlugin {
         const source = await Bun.file(path).text();
         if (!path.startsWith(`${src}/`)) return { contents: source, loader: "ts" };
         const contents = source.replace(workerUrl, (_, worker: string) => {
-          return `new URL("./${relative(src, join(dirname(path), worker))}", import.meta.url)`;
+          const target = relative(src, join(dirname(path), worker)).replace(/ts$/, extension);
+          return `new URL("./${target}", import.meta.url)`;
         });
         return { contents, loader: "ts" };
       });

@@ -113,4 +113,14 @@ export const packageFences: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** Files that may read the environment. */
-export const environmentReaders = ["main.ts"];
+export const environmentReaders = [
+  "main.ts",
+  // The variables of proxies, at each request, as Bun's `fetch` does.
+  "platform/runtime/deno/requests.ts",
+];
+
+/** The only folders that may use what one runtime alone has. Others start Workers by `startWorker`. */
+export const runtimeFolders: readonly { readonly has: RegExp; readonly folder: string }[] = [
+  { has: /^bun|^new Worker/i, folder: "platform/runtime/bun/" },
+  { has: /^deno|^new Worker/i, folder: "platform/runtime/deno/" },
+];

@@ -1,6 +1,13 @@
 import { join } from "node:path";
 import { findImportCycles } from "./import-cycles.ts";
-import { environmentReaders, folderRules, importersOf, oneFileIn, packageFences } from "./import-table.ts";
+import {
+  environmentReaders,
+  folderRules,
+  importersOf,
+  oneFileIn,
+  packageFences,
+  runtimeFolders,
+} from "./import-table.ts";
 import { type Import, type SourceFile, scanSources } from "./source-scan.ts";
 
 /** Checks the folder `src` against import-table.ts. Returns one line per violation, which names what is allowed. */
@@ -17,7 +24,16 @@ function checkFile(file: SourceFile): string[] {
   if (file.readsEnvironment && !environmentReaders.includes(file.path)) {
     problems.push(`src/${file.path} reads the environment: only ${environmentReaders.join(", ")} may`);
   }
-  return problems;
+  return [...problems, ...checkRuntimeNames(file)];
+}
+
+/** Everything else runs on each runtime. */
+function checkRuntimeNames({ path, runtimeNames }: SourceFile): string[] {
+  return [...new Set(runtimeNames)].flatMap((name) => {
+    const folders = runtimeFolders.filter(({ has }) => has.test(name)).map(({ folder }) => folder);
+    const isAllowed = folders.some((folder) => path.startsWith(folder));
+    return isAllowed ? [] : [`src/${path} uses ${name}: only ${folders.join(", ")} may`];
+  });
 }
 
 function checkOurs(from: string, { target, isTypeOnly }: Import): string | undefined {

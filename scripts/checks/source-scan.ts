@@ -22,6 +22,8 @@ export interface SourceFile {
   /** What the file declares and exports. Re-exports are imports. */
   readonly exports: readonly Declaration[];
   readonly readsEnvironment: boolean;
+  /** What only one runtime has, or has in another way, as the file names it: `Bun.`, `bun:ffi`, `Deno.`, `new Worker(`. */
+  readonly runtimeNames: readonly string[];
 }
 
 // Regular expressions instead of Bun.Transpiler, which drops imports of types: the import rules apply to those as well.
@@ -45,6 +47,19 @@ const ENVIRONMENT = [
   /^import\s*\{[^{}]*\benv\b[^{}]*\}\s*from\s*["'](?:node:process|bun)["']/m,
 ];
 
+/** `from "bun"`, an import type of it, and the global objects. */
+const RUNTIME_NAMES = [
+  /["'](?<name>bun(?::[\w-]+)?)["']/g,
+  /(?<![\w$.#])(?<name>(?:Bun|Deno)\.)/g,
+  /\b(?<name>new Worker\()/g,
+  /\bprocess\.versions\??\.(?<name>bun|deno)\b/g,
+  /\b(?:globalThis|self)(?:\?\.|\.|\[["'])(?<name>Bun|Deno)\b/g,
+];
+
+/** The prefix of files that exist once for each runtime. package.json and deno.json name the folder of each. */
+const BY_RUNTIME = "#runtime/";
+const RUNTIME_FOLDERS = ["platform/runtime/bun", "platform/runtime/deno"];
+
 /** Scans every TypeScript file and ES module below `folder`, sorted by path. */
 export async function scanSources(folder: string): Promise<SourceFile[]> {
   const paths = await Array.fromAsync(new Bun.Glob("**/*.{ts,mjs}").scan({ cwd: folder }));
@@ -64,18 +79,23 @@ function scan(path: string, source: string): SourceFile {
         readImport(path, groups, member === undefined ? readNames(clause) : [member]),
       ),
       ...match(IMPORTS_WITHOUT_NAMES, (groups) => readImport(path, groups, [])),
-    ],
+    ].flat(),
     exports: match([DECLARATION], readDeclaration),
     readsEnvironment: ENVIRONMENT.some((pattern) => pattern.test(code)),
+    runtimeNames: match(RUNTIME_NAMES, ({ name = "" }) => name),
   };
 }
 
 type Groups = Readonly<Record<string, string | undefined>>;
 
-function readImport(path: string, { from = "", type }: Groups, names: Import["names"]): Import {
-  const isOurs = from.startsWith(".");
-  const target = isOurs ? posix.join(dirname(path), from) : from;
-  return { target, isOurs, isTypeOnly: type !== undefined, names };
+/** A file that exists once for each runtime is imported on each of them. */
+function readImport(path: string, { from = "", type }: Groups, names: Import["names"]): readonly Import[] {
+  const isByRuntime = from.startsWith(BY_RUNTIME);
+  const isOurs = isByRuntime || from.startsWith(".");
+  const targets = isByRuntime
+    ? RUNTIME_FOLDERS.map((folder) => posix.join(folder, from.slice(BY_RUNTIME.length)))
+    : [isOurs ? posix.join(dirname(path), from) : from];
+  return targets.map((target) => ({ target, isOurs, isTypeOnly: type !== undefined, names }));
 }
 
 /** Reads `{ a, type B, c as d }`, or `{ a: b }` of a destructured `await import(…)`. */

@@ -39,7 +39,7 @@ const refusal = /\b(401|403|407|E401|E403)\b/;
 const notCached = /ENOTCACHED|is not in the cache/;
 
 function findReason(output, command) {
-  if (output.includes("ENOSPC")) return "The disk is full: Bun and the packages need about 700 MB";
+  if (output.includes("ENOSPC")) return "The disk is full: Bun and the packages need about 800 MB";
   if (notCached.test(output)) {
     return "npm is set to offline, and a package is not in the cache: run this once with --no-offline, or copy the folders of `npm config get cache` and `bun pm cache` from a machine that has it";
   }

@@ -1,3 +1,4 @@
+import { startWorker } from "#runtime/threads.ts";
 import { djb2, type SdkKey } from "../access/sdk-key.ts";
 import type { Supervisor } from "../platform/supervisor.ts";
 import { WorkerCalls } from "../platform/worker-calls.ts";
@@ -137,7 +138,7 @@ type Inspector = WorkerCalls<InspectionRequest, Inspection>;
 function startInspector(supervisor: Supervisor): Inspector {
   return new WorkerCalls({
     name: "the worker that reads --bootstrap-path",
-    start: () => new Worker(new URL("./inspect-worker.ts", import.meta.url)),
+    start: () => startWorker(new URL("./inspect-worker.ts", import.meta.url)),
     silenceLimitMs: SILENCE_LIMIT_MS,
     onLost: (error) => supervisor.caught("bootstrap_worker", error),
   });

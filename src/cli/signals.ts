@@ -22,14 +22,13 @@ export function listenToSignals(): Signals {
     isReloadPending = true;
   };
   const exit = () => process.exit(EXIT_FAILED);
-  const onNext = (act: (signal: NodeJS.Signals) => void) => {
-    for (const each of ["SIGTERM", "SIGINT"] as const) process.removeAllListeners(each).once(each, act);
-  };
   const stopAt = (signal: NodeJS.Signals) => {
     stop.resolve(signal);
-    onNext(exit);
+    onNext = exit;
   };
-  onNext(stopAt);
+  let onNext = stopAt;
+  // One listener for all signals: on Deno, one that is added while a signal is handled gets that signal as well.
+  for (const each of ["SIGTERM", "SIGINT"] as const) process.on(each, (signal) => onNext(signal));
   process.on("SIGHUP", () => {
     if (isInTerminal && !STDOUT_AND_STDERR.some((fd) => isatty(fd))) stopAt("SIGHUP");
     else reload();
@@ -40,10 +39,10 @@ export function listenToSignals(): Signals {
       if (ms === 0) return;
       const over = Promise.withResolvers<void>();
       const timer = setTimeout(over.resolve, ms);
-      onNext(() => over.resolve());
+      onNext = () => over.resolve();
       await over.promise;
       clearTimeout(timer);
-      onNext(exit);
+      onNext = exit;
     },
     onReload(callback) {
       reload = callback;

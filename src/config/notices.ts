@@ -109,15 +109,18 @@ function findWithoutEffect({ given, env, config }: NoticeOptions) {
   const variables = VARIABLES.filter(({ hasNoEffect }) => hasNoEffect).flatMap((variable) =>
     namesIn(env, variable.name).map((setting) => ({ setting, reason: reasonOf(variable) })),
   );
-  const vain = [...findVainOffline(settings, env, config), ...findVainManagement(settings, config)];
-  return [...options, ...variables, ...findUnread(env, config), ...vain];
+  return [
+    ...[...options, ...variables, ...findUnread(env, config)],
+    ...findVainOffline(settings, env, config),
+    ...findWithoutPort(settings, config),
+  ];
 }
 
-/** Returns what is set in vain because there is no management port. */
-function findVainManagement(settings: Settings, { management }: Config) {
-  const { debugEndpoints } = LISTENERS;
+/** Returns the option of the debug endpoints if it is set and there is no port that has them. */
+function findWithoutPort(settings: Settings, { management }: Config) {
+  const { debugEndpoints, managementPort } = LISTENERS;
   if (management !== undefined || !settings.flag(debugEndpoints)) return [];
-  return [{ setting: settings.shown(debugEndpoints), reason: "--management-port is 0" }];
+  return [{ setting: settings.shown(debugEndpoints), reason: `--${managementPort.name} is 0` }];
 }
 
 /** Returns what is set in vain because nothing is requested from Statsig. */

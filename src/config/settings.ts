@@ -1,6 +1,6 @@
 import { EXIT_FAILED, EXIT_USAGE, UserError } from "../platform/errors.ts";
+import { findProxy } from "../platform/process/proxies.ts";
 import { findWord, meantNumber, meantWord, parseSwitch } from "./hints.ts";
-import { isExemptFromProxy } from "./no-proxy.ts";
 import { type OptionSpec, parseInteger } from "./option.ts";
 import { findUrlProblem } from "./url.ts";
 
@@ -195,11 +195,7 @@ export function readUrl(env: Environment, name: string, otherwise: string): stri
 
 /** Returns whether the environment sends requests to this URL through a proxy. */
 export function isProxied(upstreamUrl: string, env: Environment): boolean {
-  const names = upstreamUrl.startsWith("https:")
-    ? ["HTTPS_PROXY", "https_proxy"]
-    : ["HTTP_PROXY", "http_proxy"];
-  const isSet = [...names, "ALL_PROXY", "all_proxy"].some((name) => Boolean(env[name]));
-  return isSet && !isExemptFromProxy(upstreamUrl, env["NO_PROXY"] || env["no_proxy"] || "");
+  return findProxy(upstreamUrl, env) !== undefined;
 }
 
 /** Returns the URL without user, password and query, for logs and pages. */

@@ -2,9 +2,11 @@ import { randomUUID } from "node:crypto";
 import { mkdirSync, rmSync, statfsSync, writeFileSync } from "node:fs";
 import { createServer, isIP } from "node:net";
 import { join } from "node:path";
+import { sendRequest } from "#runtime/requests.ts";
 import { countServingThreads, type ServingThreadsSetting, toLocalHost } from "../config/groups/listeners.ts";
 import { availableCores } from "../platform/cores.ts";
-import { connectionsAllowed, descriptorLimit, reservedDescriptors } from "../server/limits.ts";
+import { descriptorLimit } from "../platform/libc.ts";
+import { connectionsAllowed, reservedDescriptors } from "../server/limits.ts";
 import { type Check, type CheckResult, failed, ok, warning } from "./check.ts";
 
 export interface PortToOpen {
@@ -177,7 +179,7 @@ async function isRelay(url: string): Promise<boolean> {
   try {
     const signal = AbortSignal.timeout(TIME_LIMIT_MS);
     // The certificate need not be verified, since nothing in the response is trusted.
-    const response = await fetch(url, { signal, tls: { rejectUnauthorized: false } });
+    const response = await sendRequest(url, { signal, tls: { rejectUnauthorized: false } });
     await response.body?.cancel();
     return response.headers.get("server") === "statsig-forward-proxy";
   } catch {

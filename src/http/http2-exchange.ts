@@ -1,5 +1,6 @@
 import { once } from "node:events";
 import { constants, type Http2ServerRequest, type Http2ServerResponse } from "node:http2";
+import { ASKS_TO_STOP } from "#runtime/http2.ts";
 import { untilAborted } from "../platform/abort.ts";
 import { clientAddressOf } from "../platform/tcp-connection.ts";
 import { hasArrived, resetStream } from "../server/http2-streams.ts";
@@ -55,6 +56,11 @@ export class Http2Exchange implements RequestContext, Disposable {
     return untilAborted(Promise.resolve(work), this.signal);
   }
 
+  /** To be called before the response is sent, which may be before the request is complete. */
+  responding(): void {
+    if (!this.hasArrived && !ASKS_TO_STOP) this.#request.resume();
+  }
+
   /**
    * Waits until the stream is closed. If the request is not complete, the stream is closed at once with NO_ERROR, which asks
    * the client to stop sending (RFC 9113, 8.1).
@@ -62,7 +68,7 @@ export class Http2Exchange implements RequestContext, Disposable {
   async sent(): Promise<void> {
     const { stream } = this.#request;
     if (stream === undefined || stream.closed) return;
-    if (!this.hasArrived) {
+    if (!this.hasArrived && ASKS_TO_STOP) {
       stream.close(constants.NGHTTP2_NO_ERROR);
       return;
     }

@@ -103,6 +103,7 @@ export class HttpsListener {
     using exchange = new Http2Exchange(request, response);
     try {
       const handled = await exchange.untilGone(this.#handle(request, exchange));
+      exchange.responding();
       const isHead = request.method === "HEAD";
       await exchange.untilGone(sendHttp2Response(handled, response, { isHead, exchange }));
       await exchange.untilGone(exchange.sent());

@@ -1,3 +1,4 @@
+import { startWorker } from "#runtime/threads.ts";
 import type { Supervisor } from "../platform/supervisor.ts";
 import { WorkerCalls } from "../platform/worker-calls.ts";
 import type { ForwardedContents } from "./chunk.ts";
@@ -73,7 +74,7 @@ export class WorkerPacker implements BatchPacker, AsyncDisposable {
 function createCalls(name: string, supervisor: Supervisor): WorkerCalls<EventCall, EventReply> {
   return new WorkerCalls({
     name,
-    start: () => new Worker(new URL("./event-worker.ts", import.meta.url)),
+    start: () => startWorker(new URL("./event-worker.ts", import.meta.url)),
     onLost: (error) => supervisor.caught("event_worker", error),
     limitMs: CALL_LIMIT_MS,
   });

@@ -1,15 +1,7 @@
-import { fullGC } from "bun:jsc";
+import { collectGarbage } from "#runtime/threads.ts";
 
 /** A few of the largest request bodies with log events. */
 const MAX_GARBAGE_BYTES = 16_000_000;
-
-/**
- * Collects garbage at once. Takes about 1 ms in a Worker, whose heap is small, and does not block other threads. Unlike
- * `Bun.gc(true)` it keeps compiled code.
- */
-export function collectGarbage(): void {
-  fullGC();
-}
 
 /** Limits the memory of a Worker that turns small buffers into large ones faster than the runtime collects them. */
 export class GarbageLimit {

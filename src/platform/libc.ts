@@ -1,39 +1,19 @@
-import { dlopen, read } from "bun:ffi";
+import { openCLibrary } from "#runtime/native.ts";
+import type { ErrnoSymbol } from "./runtime/native.ts";
 
 /** Calls of the C library that neither Bun nor Node offers. Throws if the library cannot be loaded. */
 export function openLibc(platform: string) {
   const system = SYSTEMS[platform];
   if (system === undefined) throw new Error(`${platform} has no Unix datagram sockets`);
-  const { symbols } = dlopen(system.library, {
-    socket: { args: ["i32", "i32", "i32"], returns: "i32" },
-    connect: { args: ["i32", "ptr", "u32"], returns: "i32" },
-    listen: { args: ["i32", "i32"], returns: "i32" },
-    send: { args: ["i32", "ptr", "u64", "i32"], returns: "i64" },
-    close: { args: ["i32"], returns: "i32" },
-    getsockopt: { args: ["i32", "i32", "i32", "ptr", "ptr"], returns: "i32" },
-    setsockopt: { args: ["i32", "i32", "i32", "ptr", "u32"], returns: "i32" },
-    clock_gettime: { args: ["i32", "ptr"], returns: "i32" },
-    unsetenv: { args: ["ptr"], returns: "i32" },
-  });
-  const { symbols: errors } = dlopen(system.library, { [system.errno]: { args: [], returns: "ptr" } });
-  const { socketType, sendFlags, monotonicClock } = system;
+  const { socketType, sendFlags, monotonicClock, openFiles } = system;
+  const library = openCLibrary(system.library, system.errno);
   return {
-    socket: () => symbols.socket(AF_UNIX, socketType, 0),
-    connect: (fd: number, address: Uint8Array) => symbols.connect(fd, address, address.length),
-    listen: (fd: number, backlog: number) => symbols.listen(fd, backlog),
-    send: (fd: number, bytes: Uint8Array) => Number(symbols.send(fd, bytes, bytes.length, sendFlags)),
-    close: (fd: number) => symbols.close(fd),
-    /** Fills `value` and sets `length` to the number of bytes that the kernel filled in. */
-    getsockopt: (fd: number, level: number, name: number, value: Uint8Array, length: Uint32Array) =>
-      symbols.getsockopt(fd, level, name, value, length),
-    setsockopt: (fd: number, level: number, name: number, value: Uint8Array) =>
-      symbols.setsockopt(fd, level, name, value, value.length),
-    /** Fills a `timespec`: seconds and nanoseconds, 8 bytes each on every supported system. */
-    monotonicTime: (timespec: BigInt64Array) => symbols.clock_gettime(monotonicClock, timespec),
-    /** Also for what the runtime reads from the environment itself; deleting from `process.env` does not reach that. */
-    unsetenv: (name: string) => symbols.unsetenv(Buffer.from(`${name}\0`)),
-    /** Must be read right after the failed call. */
-    errno: () => read.i32(errors[system.errno]?.() ?? 0, 0),
+    ...library,
+    socket: () => library.socket(AF_UNIX, socketType, 0),
+    send: (fd: number, bytes: Uint8Array) => library.send(fd, bytes, sendFlags),
+    /** Fills a `timespec`. */
+    monotonicTime: (timespec: BigInt64Array) => library.clockGetTime(monotonicClock, timespec),
+    openFilesLimit: (limits: BigUint64Array) => library.getrlimit(openFiles, limits),
     addressOf: (path: string) => socketAddress(path, system),
   };
 }
@@ -43,9 +23,11 @@ export type Libc = ReturnType<typeof openLibc>;
 /** What differs between operating systems. */
 interface System {
   readonly library: string;
-  readonly errno: "__errno_location" | "__error";
+  readonly errno: ErrnoSymbol;
   /** The number of CLOCK_MONOTONIC. */
   readonly monotonicClock: number;
+  /** The number of RLIMIT_NOFILE. */
+  readonly openFiles: number;
   /** SOCK_DGRAM, with SOCK_CLOEXEC if the system has it. */
   readonly socketType: number;
   /** MSG_DONTWAIT, with MSG_NOSIGNAL if the system has it. */
@@ -66,6 +48,7 @@ export const SYSTEMS: Readonly<Record<string, System>> = {
     library: "libc.so.6",
     errno: "__errno_location",
     monotonicClock: 1,
+    openFiles: 7,
     socketType: 2 | 0x80000,
     sendFlags: 0x40 | 0x4000,
     pathBytes: 108,
@@ -76,6 +59,7 @@ export const SYSTEMS: Readonly<Record<string, System>> = {
     library: "/usr/lib/libSystem.B.dylib",
     errno: "__error",
     monotonicClock: 6,
+    openFiles: 8,
     socketType: 2,
     sendFlags: 0x80,
     pathBytes: 104,
@@ -112,4 +96,19 @@ export function monotonicUsec(): bigint {
   if (loaded.monotonicTime(timespec) !== 0) throw new Error("the system has no monotonic clock");
   const [seconds = 0n, nanoseconds = 0n] = timespec;
   return seconds * 1_000_000n + nanoseconds / 1_000n;
+}
+
+/** RLIM_INFINITY of macOS. That of Linux is higher. */
+const UNLIMITED = 2n ** 63n - 1n;
+
+/** Returns how many files and sockets the process may have open; infinity if there is no limit, or the system does not say. */
+export function descriptorLimit(): number {
+  try {
+    loaded ??= openLibc(process.platform);
+  } catch {
+    return Number.POSITIVE_INFINITY;
+  }
+  const limits = new BigUint64Array(2);
+  const [soft = UNLIMITED] = loaded.openFilesLimit(limits) === 0 ? limits : [];
+  return soft >= UNLIMITED ? Number.POSITIVE_INFINITY : Number(soft);
 }

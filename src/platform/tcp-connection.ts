@@ -71,6 +71,15 @@ export function socketDescriptor(socket: Socket | Server): number | undefined {
   return handle?.fd !== undefined && handle.fd >= 0 ? handle.fd : undefined;
 }
 
+/**
+ * Returns the TCP connection under a TLS socket, as servers emit it by "connection". On Bun that is the TLS socket itself. Deno has two
+ * objects, as Node has.
+ */
+export function connectionUnder(socket: Socket): Socket {
+  const { _parent: under } = socket as { readonly _parent?: Socket | null };
+  return under ?? socket;
+}
+
 let loaded: Libc | undefined;
 
 /** Returns undefined on systems other than Linux. */

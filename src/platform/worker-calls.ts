@@ -1,3 +1,4 @@
+import { beginWorker, endOnFault } from "#runtime/threads.ts";
 import { firstErrorLine } from "./errors.ts";
 import { forwardForeignOutput } from "./process/foreign-output.ts";
 import { joinProfiling } from "./profiling/join.ts";
@@ -27,7 +28,7 @@ interface Waiting<Reply> extends PromiseWithResolvers<Reply> {
 export interface WorkerCallsOptions {
   /** Names the Worker in errors. */
   readonly name: string;
-  /** Given by the caller, because the build finds Workers by `new Worker(new URL(...))` relative to the calling file. */
+  /** Given by the caller, because the build finds Workers by `startWorker(new URL(...))` relative to the calling file. */
   readonly start: () => Worker;
   /** Called when the Worker ended unexpectedly, also between calls. The next call starts a new one. */
   readonly onLost: (error: Error) => void;
@@ -152,6 +153,8 @@ export function handleCalls<Request, Reply>(
   handle: (request: Request) => Reply | Promise<Reply>,
   findMoved: (reply: Reply) => readonly ArrayBuffer[] = () => [],
 ): void {
+  beginWorker();
+  endOnFault();
   forwardForeignOutput();
   self.onmessage = async (event: MessageEvent<Introduction | Call<Request>>) => {
     if ("thread" in event.data) {

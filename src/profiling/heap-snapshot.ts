@@ -27,6 +27,11 @@ const MAX_NAMED_PROPERTIES = 40;
 /** The text of such a node is data of the relay or its clients, which must not leave in a profile. */
 const TEXT_TYPES: ReadonlySet<string> = new Set(["string", "concatenated string", "sliced string", "symbol"]);
 
+const ROOT_TYPE = "synthetic";
+
+/** The class of the global object of JavaScriptCore. */
+const GLOBAL = "GlobalObject";
+
 /** What holds the variables of a function or a module, in the words of the runtime and in those of a profile. */
 const SCOPES: Readonly<Record<string, string>> = {
   "system / JSLexicalEnvironment": "(variables of a function)",
@@ -84,8 +89,14 @@ class HeapGraph {
     return this.#node(node, this.#nodeField.bytes);
   }
 
-  edgesOf(node: number): readonly [first: number, end: number] {
-    return [this.#firstEdge[node] ?? 0, this.#firstEdge[node + 1] ?? 0];
+  forEachEdge(node: number, visit: (edge: number, node: number) => void): void {
+    const end = this.#firstEdge[node + 1] ?? 0;
+    for (let edge = this.#firstEdge[node] ?? 0; edge < end; edge++) visit(edge, node);
+  }
+
+  /** Whether an object is only a list of roots. */
+  isRootList(node: number): boolean {
+    return this.#nodeTypes[this.#node(node, this.#nodeField.type)] === ROOT_TYPE;
   }
 
   target(edge: number): number {
@@ -99,7 +110,7 @@ class HeapGraph {
   /** Returns the class of the object, or what it is to the runtime. */
   className(node: number): string {
     const type = this.#nodeTypes[this.#node(node, this.#nodeField.type)] ?? "";
-    if (node === 0) return "(roots)";
+    if (type === ROOT_TYPE) return "(roots)";
     if (TEXT_TYPES.has(type)) return `(${type})`;
     const name = this.#snapshot.strings[this.#node(node, this.#nodeField.name)] ?? "";
     return SCOPES[name] ?? (isIdentifier(name) ? name : `(${type})`);
@@ -109,8 +120,8 @@ class HeapGraph {
   propertyName(edge: number, owner: number): string {
     const type = this.#edgeTypes[this.#edge(edge, this.#edgeField.type)];
     if (type !== "property" && type !== "context") return "";
-    const [first, end] = this.edgesOf(owner);
-    if (end - first > MAX_NAMED_PROPERTIES) return "";
+    const edges = (this.#firstEdge[owner + 1] ?? 0) - (this.#firstEdge[owner] ?? 0);
+    if (edges > MAX_NAMED_PROPERTIES) return "";
     const name = this.#snapshot.strings[this.#edge(edge, this.#edgeField.name)] ?? "";
     return isIdentifier(name) ? name : "";
   }
@@ -176,23 +187,44 @@ function label(graph: HeapGraph, node: number, edge: number, holder: number): st
   return property === "" ? graph.className(node) : `${property}: ${graph.className(node)}`;
 }
 
-/** Visits each object that the root holds once, those that are nearest to the root first. The root is the first object. */
-function walk(graph: HeapGraph, visit: (node: number, edge: number, holder: number) => void): void {
+type Visit = (node: number, edge: number, holder: number) => void;
+
+/**
+ * Visits each object that the root, which is the first object, holds: once, and after what holds it. Shortest paths begin at the global
+ * object, if there is one: the collector also takes for roots what the stack happens to refer to, and that says little.
+ */
+function walk(graph: HeapGraph, visit: Visit): void {
   const queue = new Int32Array(graph.size);
   const isSeen = new Uint8Array(graph.size);
+  const roots: { readonly edge: number; readonly holder: number }[] = [];
+  let [next, end] = [0, 0];
+  const reach = (edge: number, holder: number) => {
+    const node = graph.target(edge);
+    if (isSeen[node] === 1 || graph.isWeak(edge)) return;
+    isSeen[node] = 1;
+    queue[end++] = node;
+    visit(node, edge, holder);
+  };
+  const drain = () => {
+    for (; next < end; next++) graph.forEachEdge(queue[next] ?? 0, reach);
+  };
   isSeen[0] = 1;
   visit(0, -1, -1);
-  for (let next = 0, end = 1; next < end; next++) {
-    const holder = queue[next] ?? 0;
-    const [first, last] = graph.edgesOf(holder);
-    for (let edge = first; edge < last; edge++) {
-      const node = graph.target(edge);
-      if (isSeen[node] === 1 || graph.isWeak(edge)) continue;
+  graph.forEachEdge(0, (edge, holder) => {
+    const node = graph.target(edge);
+    if (!graph.isRootList(node)) roots.push({ edge, holder });
+    else {
       isSeen[node] = 1;
-      queue[end++] = node;
       visit(node, edge, holder);
+      graph.forEachEdge(node, (inner, list) => roots.push({ edge: inner, holder: list }));
     }
+  });
+  const isGlobal = ({ edge }: { readonly edge: number }) => graph.className(graph.target(edge)) === GLOBAL;
+  for (const { edge, holder } of [...roots.filter(isGlobal), ...roots]) {
+    reach(edge, holder);
+    if (isGlobal({ edge })) drain();
   }
+  drain();
 }
 
 /** Adds small places to what holds them, and returns the others. */

@@ -1,4 +1,4 @@
-import { collectGarbage } from "../platform/garbage-limit.ts";
+import { collectGarbage } from "#runtime/threads.ts";
 import { broadcast, type HeapReply } from "../platform/profiling/orders.ts";
 import type { StackNode } from "../platform/profiling/stacks.ts";
 import { handleCalls } from "../platform/worker-calls.ts";

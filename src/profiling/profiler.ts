@@ -1,4 +1,5 @@
 import PQueue from "p-queue";
+import { startWorker } from "#runtime/threads.ts";
 import { untilAborted } from "../platform/abort.ts";
 import type { Clock } from "../platform/clock.ts";
 import { joinProfiling } from "../platform/profiling/join.ts";
@@ -163,7 +164,7 @@ export class Profiler implements Disposable {
 function startHeapWorker(): WorkerCalls<HeapCall, readonly StackNode[] | undefined> {
   return new WorkerCalls({
     name: "the worker that reads heap snapshots",
-    start: () => new Worker(new URL("./heap-worker.ts", import.meta.url)),
+    start: () => startWorker(new URL("./heap-worker.ts", import.meta.url)),
     // The call that waits for it is rejected.
     onLost: () => {},
     limitMs: HEAP_REPLY_MS + HEAP_SUM_MS,

@@ -3,7 +3,8 @@ import type { LimitsConfig } from "../config/groups/limits.ts";
 import type { ListenerConfig } from "../config/groups/listeners.ts";
 import { StartError } from "../config/settings.ts";
 import { describeErrno, EXIT_FAILED, UserError } from "../platform/errors.ts";
-import { connectionsAllowed, descriptorLimit, type EmitLimitEvent } from "../server/limits.ts";
+import { descriptorLimit } from "../platform/libc.ts";
+import { connectionsAllowed, type EmitLimitEvent } from "../server/limits.ts";
 import { reservePort } from "../server/ports.ts";
 import type { SharedPort } from "../serving/messages.ts";
 

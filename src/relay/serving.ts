@@ -1,3 +1,4 @@
+import { startWorker } from "#runtime/threads.ts";
 import { redactSecrets } from "../access/redact.ts";
 import type { Config } from "../config/config.ts";
 import { countServingThreads, threadKindOf } from "../config/groups/listeners.ts";
@@ -65,7 +66,8 @@ const REACH_WITHIN_MS = 1_000;
 
 const TLS_PROTOCOLS: readonly Protocol[] = ["https", "grpcs"];
 
-const startWorker = (): ThreadEnd => new Worker(new URL("../serving/serving-worker.ts", import.meta.url));
+const startServingWorker = (): ThreadEnd =>
+  startWorker(new URL("../serving/serving-worker.ts", import.meta.url));
 
 /** Opens every port of the configuration on its threads. Throws a ListenError if one cannot be opened, or a StartError. */
 export async function startServing(given: Config, parts: ServingParts): Promise<RunningServing> {
@@ -177,7 +179,7 @@ function pickTls({ minVersion, requireClientCert, clientNames }: NonNullable<Con
 }
 
 function openDataPlane(
-  { access, health, telemetry, specs, idLists, events, startThread = startWorker }: ServingParts,
+  { access, health, telemetry, specs, idLists, events, startThread = startServingWorker }: ServingParts,
   setups: readonly (() => ServingSetup)[],
   shared: SharedMemory,
 ): DataPlane {

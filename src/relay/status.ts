@@ -1,6 +1,7 @@
 import { stat } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
+import { RUNTIME } from "#runtime/about.ts";
 import type { Config } from "../config/config.ts";
 import { displayUrl } from "../config/settings.ts";
 import type { DeltaUse } from "../http/observer.ts";
@@ -36,7 +37,7 @@ import {
   findUpstream,
   formatUpstream,
 } from "../telemetry/status/upstream.ts";
-import { BUN_VERSION, COMMIT, VERSION } from "../version.ts";
+import { COMMIT, VERSION } from "../version.ts";
 import type { BackupParts } from "./backup.ts";
 import { startPresence } from "./fleet-presence.ts";
 import type { RunningIdLists } from "./id-lists.ts";
@@ -176,7 +177,8 @@ function relayStatus(
   return {
     version: VERSION,
     commit: COMMIT,
-    bun_version: BUN_VERSION,
+    bun_version: RUNTIME.name === "Bun" ? RUNTIME.version : "",
+    runtime: `${RUNTIME.name} ${RUNTIME.version}`,
     mode,
     cache,
     offline,

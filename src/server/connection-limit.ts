@@ -19,7 +19,8 @@ const CHECK_EVERY_MS = 75;
 /** Limits the connections of a port of `node:` servers, and cuts those of this thread's that miss a deadline. */
 export class ConnectionLimit {
   readonly #options: ConnectionLimitOptions;
-  readonly #open = new Set<Socket>();
+  /** The open connections, each with the socket by which it is ended: with TLS, the one that says so to the client. */
+  readonly #open = new Map<Socket, Socket>();
   readonly #deadlines = new Map<Socket, NodeJS.Timeout>();
 
   constructor(server: Server, options: ConnectionLimitOptions) {
@@ -47,6 +48,11 @@ export class ConnectionLimit {
     this.#deadlines.delete(socket);
   }
 
+  /** The TLS handshake of a connection is over. */
+  secured(socket: Socket, tls: Socket): void {
+    if (this.#open.has(socket)) this.#open.set(socket, tls);
+  }
+
   /**
    * Resolves when clients have received everything that was written, as far as the system reports it, and a short time has
    * passed.
@@ -54,7 +60,7 @@ export class ConnectionLimit {
   async flushed(): Promise<void> {
     for (let checks = 0; checks < IDLE_CHECKS; checks++) {
       await new Promise((resolve) => setTimeout(resolve, CHECK_EVERY_MS));
-      const isUnsent = [...this.#open].some(
+      const isUnsent = [...this.#open.keys()].some(
         (socket) => (tcpProgress(socketDescriptor(socket))?.queuedBytes ?? 0) > 0,
       );
       if (isUnsent) checks = 0;
@@ -62,13 +68,13 @@ export class ConnectionLimit {
   }
 
   cutAll(): void {
-    for (const socket of this.#open) socket.destroy();
+    for (const socket of this.#open.keys()) socket.destroy();
   }
 
   /** Ends every connection after what was written is sent. Resolves when all are closed. */
   async endAll(): Promise<void> {
-    const closed = [...this.#open].map((socket) => once(socket, "close").catch(() => {}));
-    for (const socket of this.#open) socket.end();
+    const closed = [...this.#open.keys()].map((socket) => once(socket, "close").catch(() => {}));
+    for (const socket of this.#open.values()) socket.end();
     await Promise.all(closed);
   }
 
@@ -79,7 +85,7 @@ export class ConnectionLimit {
       socket.destroy();
       return;
     }
-    this.#open.add(socket);
+    this.#open.set(socket, socket);
     socket.once("close", () => {
       this.arrived(socket);
       this.#open.delete(socket);

@@ -10,9 +10,15 @@ import http2, {
 } from "node:http2";
 import type { Server, Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
+import { WRITES_WAIT_FOR_READS } from "#runtime/http2.ts";
 import type { SharedBudget } from "../platform/shared-budget.ts";
 import type { SharedCount } from "../platform/shared-count.ts";
-import { clientAddressOf, limitUnacknowledged, socketDescriptor } from "../platform/tcp-connection.ts";
+import {
+  clientAddressOf,
+  connectionUnder,
+  limitUnacknowledged,
+  socketDescriptor,
+} from "../platform/tcp-connection.ts";
 import { ConnectionLimit } from "./connection-limit.ts";
 import { WriteFlusher } from "./http2-flush.ts";
 import { limitSession } from "./http2-session.ts";
@@ -126,7 +132,7 @@ export function createHttp2Server(options: Http2ServerOptions): LimitedServer {
   });
   deferRequests(server, options.acceptStream);
   neverIndexHeaders(server);
-  new WriteFlusher(sessions).watch(server);
+  if (WRITES_WAIT_FOR_READS) new WriteFlusher(sessions).watch(server);
   return { server, connections, sessions, requests };
 }
 
@@ -167,7 +173,10 @@ function limitHandshakes(
 ): void {
   const late = () => emit({ kind: "limit_reached", limit: "header-timeout-in-s" });
   server.on("connection", (socket) => connections.expectWithin(socket, headerTimeoutMs, late));
-  server.on("secureConnection", (socket: TLSSocket) => connections.arrived(socket));
+  server.on("secureConnection", (socket: TLSSocket) => {
+    connections.arrived(connectionUnder(socket));
+    connections.secured(connectionUnder(socket), socket);
+  });
 }
 
 /**

@@ -1,5 +1,6 @@
 import { constants, type ServerHttp2Session, type ServerHttp2Stream } from "node:http2";
 import type { Socket } from "node:net";
+import { destroySession } from "#runtime/http2.ts";
 import { socketDescriptor, type TcpProgress, tcpProgress } from "../platform/tcp-connection.ts";
 import { LASTING_STREAM, watchArrivals } from "./http2-streams.ts";
 import type { EmitLimitEvent, LimitName } from "./limits.ts";
@@ -78,11 +79,12 @@ export function limitSession(session: ServerHttp2Session, options: SessionLimits
   let idle = startIdleTimer();
   const perMinute = new Rate(maxResetsPerMin, MINUTE_MS);
   const perSecond = new Rate(MAX_UNPAUSED_RESETS_PER_S, SECOND_MS);
+  let isCut = false;
   const closeForAbuse = (limit: LimitName) => {
-    if (session.destroyed) return;
+    if (isCut || session.destroyed) return;
+    isCut = true;
     emit({ kind: "limit_reached", limit });
-    session.goaway(constants.NGHTTP2_ENHANCE_YOUR_CALM);
-    cutSession(session, socket);
+    cutSession(session, socket, constants.NGHTTP2_ENHANCE_YOUR_CALM);
   };
   const onCancelled = (count: number) => {
     if (!perMinute.allows(count)) closeForAbuse(RESETS);
@@ -127,9 +129,12 @@ function endSession(session: ServerHttp2Session, socket: Socket): void {
   setTimeout(() => cutSession(session, socket), CLOSE_GRACE_MS).unref();
 }
 
-/** Ends all streams, and cuts the connection: if the client reads nothing, it would stay open until everything written is sent. */
-export function cutSession(session: ServerHttp2Session, socket: Socket): void {
-  session.destroy();
+/**
+ * Ends all streams, and cuts the connection: if the client reads nothing, it would stay open until everything written is sent. With a
+ * code, the client is sent a GOAWAY first.
+ */
+export function cutSession(session: ServerHttp2Session, socket: Socket, code?: number): void {
+  destroySession(session, code);
   setTimeout(() => socket.destroy(), CLOSE_GRACE_MS).unref();
 }
 

@@ -1,4 +1,3 @@
-import { readFileSync } from "node:fs";
 import type { SharedCount } from "../platform/shared-count.ts";
 import type { Repeated } from "./repeated.ts";
 
@@ -39,16 +38,6 @@ const DESCRIPTORS_PER_THREAD = 6;
 /** Returns the number of file descriptors that clients can never use up, with this number of serving threads. */
 export function reservedDescriptors(threads: number): number {
   return RESERVED_DESCRIPTORS + DESCRIPTORS_PER_THREAD * Math.max(0, threads - THREADS_INCLUDED);
-}
-
-/** Returns how many files and sockets the process may have open; infinity if the system does not say. */
-export function descriptorLimit(): number {
-  try {
-    const limits = readFileSync("/proc/self/limits", "utf8");
-    return Number(/^Max open files +(\d+)/m.exec(limits)?.[1] ?? Number.POSITIVE_INFINITY);
-  } catch {
-    return Number.POSITIVE_INFINITY;
-  }
 }
 
 /** The fewest connections of a port. With fewer, the SDKs of one server and the probes would use them up. */

@@ -1,4 +1,5 @@
 import type { TLSSocket } from "node:tls";
+import { readAlternativeNames } from "./alternative-names.ts";
 import type { TlsSettings } from "./certificates.ts";
 
 /** Why a client was refused, in words for the operator of the relay or of the client. */
@@ -87,7 +88,7 @@ export function findRefusal(
     };
   }
   if (clientNames.length === 0) return undefined;
-  const names = [certificate.subject?.CN, ...parseAlternativeNames(certificate.subjectaltname)]
+  const names = [certificate.subject?.CN, ...readAlternativeNames(certificate.raw)]
     .flat()
     .filter((name) => name !== undefined);
   if (names.some((name) => clientNames.includes(name))) return undefined;
@@ -98,15 +99,6 @@ export function findRefusal(
 }
 
 const MAX_NAMES_CHARS = 200;
-
-/**
- * Returns the DNS and URI names of a subjectAltName such as `DNS:a.example, URI:spiffe://cluster/ns/x, email:x`. Names with a
- * comma are quoted, and never match.
- */
-function parseAlternativeNames(text = ""): string[] {
-  const entries = text.split(", ").filter((entry) => /^(DNS|URI):/.test(entry));
-  return entries.map((entry) => entry.slice(entry.indexOf(":") + 1));
-}
 
 function findReason(reasons: readonly (readonly [RegExp, string])[], text: string): string | undefined {
   return reasons.find(([pattern]) => pattern.test(text))?.[1];

@@ -1,7 +1,9 @@
 import type { SecureServerOptions } from "node:http2";
+import type { Socket } from "node:net";
 import type { Server, TLSSocket } from "node:tls";
-import { clientAddressOf } from "../platform/tcp-connection.ts";
+import { clientAddressOf, connectionUnder } from "../platform/tcp-connection.ts";
 import type { Certificates, TlsSettings } from "./certificates.ts";
+import { isFromAuthority } from "./issuers.ts";
 import type { EmitTlsEvent } from "./tls-events.ts";
 import { explainHandshake, findRefusal, type TlsRefusal } from "./tls-refusals.ts";
 
@@ -16,6 +18,9 @@ const CIPHERS = ["ECDSA", "RSA"]
   )
   .join(":");
 
+const EARLIER_AUTHORITY =
+  "the client resumes a TLS session, and its certificate is not from an authority in --x509-client-cert-path any more";
+
 interface ServerTlsParts {
   readonly settings: TlsSettings;
   /** Clients are asked for a certificate if these have authorities. Later ones cannot change that. */
@@ -29,7 +34,7 @@ interface Origin {
   readonly port?: number;
 }
 
-function findOrigin(socket: TLSSocket): Origin {
+function findOrigin(socket: Socket): Origin {
   const { localPort: port } = socket;
   const client = clientAddressOf(socket);
   return { ...(client !== "" && { client }), ...(port !== undefined && { port }) };
@@ -41,6 +46,8 @@ export class ServerTls {
   readonly #emit: EmitTlsEvent;
   readonly #servers = new Set<Server>();
   #certificates: Certificates;
+  /** Whether other authorities of clients were trusted before. */
+  #hasNewAuthorities = false;
 
   constructor({ settings, certificates, emit }: ServerTlsParts) {
     this.#settings = settings;
@@ -65,15 +72,15 @@ export class ServerTls {
   secure(server: Server, protocols: string): void {
     this.#servers.add(server);
     server.once("close", () => this.#servers.delete(server));
-    const origins = new WeakMap<TLSSocket, Origin>();
-    server.on("connection", (socket: TLSSocket) => origins.set(socket, findOrigin(socket)));
+    const origins = new WeakMap<Socket, Origin>();
+    server.on("connection", (socket: Socket) => origins.set(socket, findOrigin(socket)));
     server.on("tlsClientError", (error: NodeJS.ErrnoException, socket: TLSSocket) => {
       const refusal = explainHandshake(error, this.#settings, protocols);
       // After some failures the socket has no address any more.
-      if (refusal !== undefined) this.#emitRefused(refusal, origins.get(socket));
+      if (refusal !== undefined) this.#emitRefused(refusal, origins.get(connectionUnder(socket)));
     });
     server.prependListener("secureConnection", (socket: TLSSocket) => {
-      const refusal = this.#asksClients() ? findRefusal(socket, this.#settings) : undefined;
+      const refusal = this.#findRefusal(socket);
       if (refusal === undefined) return;
       this.#emitRefused(refusal, findOrigin(socket));
       socket.destroy();
@@ -82,8 +89,19 @@ export class ServerTls {
 
   /** Uses other certificates for new connections on all servers. They were checked when they were loaded, so this cannot fail. */
   replace(certificates: Certificates): void {
+    if (certificates.ca !== this.#certificates.ca) this.#hasNewAuthorities = true;
     this.#certificates = certificates;
     for (const server of this.#servers) server.setSecureContext(this.#context());
+  }
+
+  #findRefusal(socket: TLSSocket): TlsRefusal | undefined {
+    const { ca } = this.#certificates;
+    if (ca === undefined) return undefined;
+    const refusal = findRefusal(socket, this.#settings);
+    if (refusal !== undefined || !this.#hasNewAuthorities || !socket.isSessionReused()) return refusal;
+    // Bun makes new keys for sessions with a new certificate. Deno continues one that the earlier authorities have let in.
+    const isGiven = Boolean(socket.getPeerCertificate()?.raw);
+    return !isGiven || isFromAuthority(socket, ca) ? undefined : { reason: EARLIER_AUTHORITY };
   }
 
   #asksClients(): boolean {

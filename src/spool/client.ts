@@ -1,3 +1,4 @@
+import { startWorker } from "#runtime/threads.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Supervisor } from "../platform/supervisor.ts";
 import { WorkerCalls } from "../platform/worker-calls.ts";
@@ -38,7 +39,7 @@ export class SpoolClient {
     this.#options = options;
     this.#calls = new WorkerCalls({
       name: "the event spool",
-      start: () => new Worker(new URL("./spool-worker.ts", import.meta.url)),
+      start: () => startWorker(new URL("./spool-worker.ts", import.meta.url)),
       onLost: (error) => options.supervisor.caught("event_spool_worker", error),
       limitMs: CALL_LIMIT_MS,
     });

@@ -1,5 +1,6 @@
 import { hash } from "node:crypto";
 import PQueue from "p-queue";
+import { startWorker } from "#runtime/threads.ts";
 import { djb2, type SdkKey } from "../access/sdk-key.ts";
 import { MAX_MANIFEST_BYTES, type ManifestBackup } from "../id-lists/manifest.ts";
 import { withTimeout } from "../platform/abort.ts";
@@ -76,7 +77,7 @@ export class LocalBackup implements SpecBackup, ManifestBackup {
     this.#health = new LocalHealth(options.onProblem);
     this.#calls = new WorkerCalls({
       name: "the local backup",
-      start: () => new Worker(new URL("./backup-worker.ts", import.meta.url)),
+      start: () => startWorker(new URL("./backup-worker.ts", import.meta.url)),
       onLost: (error) => options.supervisor.caught("local_backup_worker", error),
       limitMs: CALL_LIMIT_MS,
     });

@@ -1,4 +1,5 @@
-import { PlaintextHttp2Client } from "./http2-client.ts";
+import { FETCHES_HTTP2, sendRequest } from "#runtime/requests.ts";
+import { Http2Client } from "./http2-client.ts";
 import { DEFAULT_LIMITS, type TimeLimits } from "./time-limit.ts";
 
 export interface UpstreamRequest {
@@ -44,7 +45,7 @@ export class UpstreamEndpoint {
   readonly proxied: boolean;
   readonly #reusesConnections: boolean;
   readonly #carries: () => Readonly<Record<string, string>> | undefined;
-  readonly #plaintextHttp2: PlaintextHttp2Client;
+  readonly #http2Client: Http2Client;
   #http2 = false;
   /** Whether the last request got a response by the current protocol. */
   #lastSucceeded = false;
@@ -57,7 +58,7 @@ export class UpstreamEndpoint {
     this.#reusesConnections = options.reusesConnections ?? true;
     this.#carries = options.carries ?? (() => undefined);
     const { origin } = new URL(this.baseUrl);
-    this.#plaintextHttp2 = new PlaintextHttp2Client({ origin, reusesConnections: this.#reusesConnections });
+    this.#http2Client = new Http2Client({ origin, reusesConnections: this.#reusesConnections });
   }
 
   /** The address to connect to; undefined if a proxy connects. */
@@ -100,11 +101,11 @@ export class UpstreamEndpoint {
     const headers = { ...this.#carries(), ...request.headers, ...this.#ownHeaders };
     const body = "body" in request ? request.body : undefined;
     const method = body === undefined ? (request.method ?? "GET") : "POST";
-    if (http2 && this.#isPlaintext) {
+    if (http2 && (this.#isPlaintext || (!FETCHES_HTTP2 && !this.proxied))) {
       const { pathname, search } = new URL(url);
-      return this.#plaintextHttp2.send({ method, path: `${pathname}${search}`, headers, body }, signal);
+      return this.#http2Client.send({ method, path: `${pathname}${search}`, headers, body }, signal);
     }
-    return fetch(url, {
+    return sendRequest(url, {
       method,
       ...(body !== undefined && { body }),
       headers,
@@ -124,8 +125,8 @@ export class UpstreamEndpoint {
   #mayNeedOtherProtocol(attempt: Attempt, http2: boolean): boolean {
     if (attempt instanceof Response) return this.#isPlaintext && !this.proxied && isOtherVersion(attempt);
     const code = codeOf(attempt.error);
-    // A server without HTTP/1.1 ends the TLS handshake; Bun reports one without HTTP/2 by a code of its own.
-    if (!this.#isPlaintext) return code === (http2 ? "HTTP2Unsupported" : "EPROTO");
+    // A server without HTTP/1.1 ends the TLS handshake; one without HTTP/2 is reported by other codes.
+    if (!this.#isPlaintext) return http2 ? WITHOUT_HTTP2.has(code) : code === "EPROTO";
     if (this.proxied) return false;
     // In plaintext, a server of the other protocol answers with bytes that make no sense, or closes the connection. One that
     // has responded before may just be restarting.
@@ -139,6 +140,11 @@ export class UpstreamEndpoint {
 export function createOwnHeaders(relayVersion: string): Readonly<Record<string, string>> {
   return { "user-agent": `statsig-forward-proxy/${relayVersion}`, "x-sfp-version": relayVersion };
 }
+
+/** Bun's own code, and those of `node:http2`. */
+const WITHOUT_HTTP2: ReadonlySet<string> = new Set([
+  ...["HTTP2Unsupported", "ERR_SSL_TLSV1_ALERT_NO_APPLICATION_PROTOCOL", "ERR_HTTP2_ERROR"],
+]);
 
 /** 505: the server supports HTTP, but not the version of the request. */
 const isOtherVersion = ({ status }: Response): boolean => status === 505;

@@ -9,7 +9,7 @@ interface Http2Request {
 }
 
 interface Http2ClientOptions {
-  /** Scheme, host and port of an `http://` URL. */
+  /** Scheme, host and port. */
   readonly origin: string;
   /** Whether a connection is used for more than one request. */
   readonly reusesConnections: boolean;
@@ -33,13 +33,13 @@ interface Connection {
 }
 
 /**
- * Sends requests by HTTP/2 in plaintext with prior knowledge (RFC 9113, 3.3), which `fetch` does not support. Like `fetch`, it
+ * Sends requests by HTTP/2: in plaintext with prior knowledge (RFC 9113, 3.3), which `fetch` does not support. Like `fetch`, it
  * rejects with an error that has a `code`, or with the reason of the signal, and returns the response as soon as it has headers.
  *
  * A request that fails on a connection that was idle is sent once more, over a new one: a GET or HEAD always, a POST only if
  * upstream refused it unprocessed (RFC 9113, 8.7), so that no log event arrives twice because of it.
  */
-export class PlaintextHttp2Client {
+export class Http2Client {
   readonly #options: Http2ClientOptions;
   readonly #connections = new Set<Connection>();
 

@@ -1,3 +1,4 @@
+import { sendRequest } from "#runtime/requests.ts";
 import type { SdkKey } from "../access/sdk-key.ts";
 import type { ListFileResponse, ListFileSource } from "../id-lists/download.ts";
 import { MAX_MANIFEST_BYTES, type ManifestOutcome, type ManifestSource } from "../id-lists/manifest.ts";
@@ -97,7 +98,7 @@ export class IdListFiles implements ListFileSource {
     const headers = { ...this.#ownHeaders, "accept-encoding": "identity", ...range, ...known };
     try {
       const target = (this.#baseUrl && moveFileUrl(url, this.#baseUrl)) || url;
-      const request = fetch(target, { headers, signal, decompress: false });
+      const request = sendRequest(target, { headers, signal, decompress: false });
       const response = await this.#abortIfSilent(request, ended);
       return await this.#read(response, from, ended, outer);
     } catch (error) {

@@ -4,6 +4,7 @@ import type { OptionSpec } from "../../src/config/option.ts";
 import { OPTION_GROUPS, OPTIONS } from "../../src/config/options.ts";
 import { ConfigFiles } from "../support/relay/config-files.ts";
 import { relayCommand, runRelay } from "../support/relay/run-relay.ts";
+import { isOnDeno } from "../support/relay/runtime.ts";
 
 const OPTION_ROWS: readonly OptionSpec[] = OPTIONS;
 
@@ -170,12 +171,12 @@ describe("a start without arguments", () => {
 });
 
 describe("--version", () => {
-  test("shows the name, the version, the commit and Bun", async () => {
+  test("shows the name, the version, the commit and the runtime", async () => {
     const text = await print(["--version"]);
     const [name, version, commit] = text.split(" ");
     expect([name, version]).toEqual(["statsig-forward-proxy", packageJson.version]);
     expect(commit).toMatch(/^\((source|[0-9a-f]{7}(-dirty)?),$/);
-    expect(text).toMatch(/, Bun \d+\.\d+\.\d+\)\n$/);
+    expect(text).toMatch(isOnDeno ? /, Deno \d+\.\d+\.\d+\)\n$/ : /, Bun \d+\.\d+\.\d+\)\n$/);
     expect(await print(["version"])).toBe(text);
     expect(await print(["http", "disabled", "-V"])).toBe(text);
   });

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
-import { isExemptFromProxy } from "../../src/config/no-proxy.ts";
 import { readEndpoints } from "../../src/config/upstream-endpoints.ts";
+import { isExemptFromProxy } from "../../src/platform/process/proxies.ts";
 import { runRelay } from "../support/relay/run-relay.ts";
 import { OutboundProxy } from "../support/upstream/outbound-proxy.ts";
 

@@ -13,6 +13,7 @@ import {
   runRelay,
   startRelayProcess,
 } from "../support/relay/relay-process.ts";
+import { isOnDeno } from "../support/relay/runtime.ts";
 import { forKey, publishKey } from "../support/upstream/published-key.ts";
 import { startUpstream, status, type Upstream } from "../support/upstream/upstream.ts";
 import type { Fault } from "../support/upstream/upstream-faults.ts";
@@ -208,7 +209,12 @@ const REQUEST_CHECKS = {
 };
 
 const OPTION_CHECKS = {
-  pooled: async () => expect(await connectionsOf(relay, "secret-pooled")).toBeLessThan(3),
+  pooled: async () => {
+    const connections = await connectionsOf(relay, "secret-pooled");
+    // On Deno, requests that begin at the same time have a connection each, and these take turns later.
+    if (isOnDeno) expect(upstream.connections).toBeLessThan(upstream.requests.length);
+    else expect(connections).toBeLessThan(3);
+  },
   "idle 0": async () => expect(await connectionsOf(strict, "secret-single")).toBe(3),
   "idle timeout 0": async () => {
     await using single = await start({ args: ["--http-connection-pool-idle-timeout-in-s", "0"] });

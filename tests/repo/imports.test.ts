@@ -29,7 +29,7 @@ test.each([
   ["a type within an expression", "specs/a.ts", 'let y: import("../redis/y.ts").Y;'],
   ["a re-export", "specs/a.ts", 'export * from "../redis/y.ts";'],
   ["a dynamic import", "specs/a.ts", 'const y = await import("../redis/y.ts");'],
-  ["a Worker", "specs/a.ts", 'new Worker(new URL("../redis/y-worker.ts", import.meta.url));'],
+  ["a Worker", "specs/a.ts", 'startWorker(new URL("../redis/y-worker.ts", import.meta.url));'],
   ["a value of another folder in telemetry", "telemetry/a.ts", 'import { y } from "../redis/y.ts";'],
   ["relay/relay.ts outside main", "cli/a.ts", 'import { startRelay } from "../relay/relay.ts";'],
   ["config in a folder", "http/a.ts", 'import type { Config } from "../config/config.ts";'],
@@ -60,12 +60,58 @@ test("a cycle is named once, with every file in it", async () => {
 
 test.each([
   "const port = process.env.PORT;",
-  'const port = Bun.env["PORT"];',
+  'const port = import.meta.env["PORT"];',
   "const { env } = process;",
   'import { env } from "node:process";',
 ])("reading the environment outside main is a problem: %s", async (source) => {
   expect(await problemsIn({ "http/a.ts": source })).toEqual([
-    "src/http/a.ts reads the environment: only main.ts may",
+    "src/http/a.ts reads the environment: only main.ts, platform/runtime/deno/requests.ts may",
   ]);
   expect(await problemsIn({ "main.ts": source, "http/b.ts": `// ${source}` })).toEqual([]);
+});
+
+test.each([
+  ["Bun.", "const listener = Bun.listen({});"],
+  ["Bun.", "type Listener = Bun.TCPSocketListener;"],
+  ["Bun", 'const { listen } = globalThis["Bun"];'],
+  ["bun", "const isBun = process.versions.bun !== undefined;"],
+  ["bun:ffi", 'import { dlopen } from "bun:ffi";'],
+  ["bun", 'const { serve } = await import("bun");'],
+])("what Bun alone has is a problem outside its folder: %s in %s", async (name, source) => {
+  const folder = "platform/runtime/bun/";
+  expect(await problemsIn({ "http/a.ts": source })).toEqual([
+    `src/http/a.ts uses ${name}: only ${folder} may`,
+  ]);
+  expect(await problemsIn({ [`${folder}a.ts`]: source, "http/b.ts": `// ${source}` })).toEqual([]);
+  expect(await problemsIn({ "platform/runtime/deno/a.ts": source })).toHaveLength(1);
+});
+
+test("what Deno alone has is a problem outside its folder", async () => {
+  const source = "const listener = Deno.listen({});";
+  const folder = "platform/runtime/deno/";
+  expect(await problemsIn({ "http/a.ts": source })).toEqual([`src/http/a.ts uses Deno.: only ${folder} may`]);
+  expect(await problemsIn({ [`${folder}a.ts`]: source })).toEqual([]);
+});
+
+test("only the folders of the runtimes start Workers by themselves", async () => {
+  const source = 'new Worker(new URL("./a-worker.ts", import.meta.url));';
+  const folders = ["platform/runtime/bun/", "platform/runtime/deno/"];
+  expect(await problemsIn({ "http/a.ts": source })).toEqual([
+    `src/http/a.ts uses new Worker(: only ${folders.join(", ")} may`,
+  ]);
+  for (const folder of folders) expect(await problemsIn({ [`${folder}a.ts`]: source })).toEqual([]);
+});
+
+test("an import of a file of the runtime is one of the file of each runtime", async () => {
+  const problems = await problemsIn({
+    "platform/a.ts": 'import { b } from "#runtime/b.ts";',
+    "platform/runtime/bun/b.ts": "export const b = 1;",
+    "platform/runtime/deno/b.ts": 'import "../../a.ts";\nexport const b = 1;',
+    "gen/c.ts": 'import { b } from "#runtime/b.ts";',
+  });
+  expect(problems).toEqual([
+    "src/gen/c.ts imports src/platform/runtime/bun/b.ts: gen may import nothing of ours",
+    "src/gen/c.ts imports src/platform/runtime/deno/b.ts: gen may import nothing of ours",
+    expect.stringContaining("import cycle: "),
+  ]);
 });

@@ -12,6 +12,7 @@ import {
 import { cancelStreams, RawHttp2 } from "../support/clients/raw-http2.ts";
 import { testsWith } from "../support/common/needs.ts";
 import { eventually } from "../support/common/wait.ts";
+import { isOnDeno } from "../support/relay/runtime.ts";
 import { startTlsRelay, type TlsRelay } from "../support/relay/tls-relay.ts";
 
 const { afterAll, beforeAll, describe, test } = testsWith("openssl");
@@ -96,19 +97,22 @@ describe.each(["https", "grpc", "grpcs"] as const)("floods on the %s port, by de
     expect(await started.statusOf("http")).toBe(200);
   });
 
-  test("a client that repeatedly sends too large headers is disconnected by Bun, and it is logged", async () => {
-    using client = await open();
-    const large = Array.from({ length: 20 }, (_, at) => literalHeader(`x-${at}`, "x".repeat(1_000)));
-    const headers = Buffer.concat([requestHeaders("GET", "/v1/health"), ...large]);
-    for (let number = 0; number < 110; number++) {
-      const streamId = 2 * number + 1;
-      // A frame has at most 16 KB.
-      client.send(
-        frame(FRAME.headers, END_STREAM, streamId, headers.subarray(0, 16_000)),
-        frame(FRAME.continuation, END_HEADERS, streamId, headers.subarray(16_000)),
-      );
-    }
-    await client.connection.closed(3_000);
-    await eventually(() => expect(started.reached("max-header-size-in-kb")).toBe(1));
-  });
+  test.skipIf(isOnDeno)(
+    "a client that repeatedly sends too large headers is disconnected by Bun, and it is logged",
+    async () => {
+      using client = await open();
+      const large = Array.from({ length: 20 }, (_, at) => literalHeader(`x-${at}`, "x".repeat(1_000)));
+      const headers = Buffer.concat([requestHeaders("GET", "/v1/health"), ...large]);
+      for (let number = 0; number < 110; number++) {
+        const streamId = 2 * number + 1;
+        // A frame has at most 16 KB.
+        client.send(
+          frame(FRAME.headers, END_STREAM, streamId, headers.subarray(0, 16_000)),
+          frame(FRAME.continuation, END_HEADERS, streamId, headers.subarray(16_000)),
+        );
+      }
+      await client.connection.closed(3_000);
+      await eventually(() => expect(started.reached("max-header-size-in-kb")).toBe(1));
+    },
+  );
 });

@@ -1,12 +1,14 @@
 import { describe, expect, test } from "bun:test";
 import http2 from "node:http2";
 import { connect, createServer, type Server } from "node:net";
-import { listen, reservePort, type TcpListenOptions } from "../../src/server/ports.ts";
+import { listenTcp } from "../../src/platform/runtime/bun/tcp.ts";
+import { listen, reservePort } from "../../src/server/ports.ts";
 
 /** A listener of a relay's thread. */
 const listenShared = (hostname: string, port: number) => {
-  const options: TcpListenOptions = { hostname, port, reusePort: true, socket: { data: () => {} } };
-  return Bun.listen(options);
+  const ignore = () => {};
+  const handlers = { open: ignore, data: ignore, drain: ignore, end: ignore, close: ignore };
+  return listenTcp({ hostname, port, reusePort: true, handlers });
 };
 
 const codeOf = (reserve: () => unknown): unknown => {

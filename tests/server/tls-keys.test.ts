@@ -5,6 +5,7 @@ import { describeWith } from "../support/common/needs.ts";
 import { Authority, type Certified } from "../support/relay/pki.ts";
 import type { RelayProcess } from "../support/relay/relay-process.ts";
 import { curlTls, startRelayWithTls } from "../support/relay/relay-with-tls.ts";
+import { isOnDeno } from "../support/relay/runtime.ts";
 import { type PublishedKey, publishKey } from "../support/upstream/published-key.ts";
 import { startUpstream, type Upstream } from "../support/upstream/upstream.ts";
 
@@ -82,8 +83,9 @@ describeWith("openssl", "curl")("what is served over TLS", () => {
       });
       const [https, grpcs] = await Promise.all(ports);
       expect(https?.isConnected).toBe(grpcs?.isConnected);
-      // The server rejects it.
-      if (!https?.isConnected) expect(https?.stderr).toContain("alert protocol version");
+      // The server rejects it. Of TLS 1.1, Deno's does not say that the version is why.
+      const alert = isOnDeno ? /alert (handshake failure|protocol version)/ : /alert protocol version/;
+      if (!https?.isConnected) expect(https?.stderr).toMatch(alert);
       return https?.isConnected ?? false;
     };
 

@@ -10,6 +10,7 @@ import { strictSupervisor } from "../support/common/supervisors.ts";
 import { eventually } from "../support/common/wait.ts";
 import { ask } from "../support/relay/backed-up-relay.ts";
 import { type ManagedRelay, startManagedRelay } from "../support/relay/managed-relay.ts";
+import { lockedBy } from "../support/relay/runtime.ts";
 import { lockFileElsewhere } from "../support/sqlite/helper-process.ts";
 import { deleteFolders, fileIn, newFolder, openLocal } from "../support/sqlite/local-backups.ts";
 import { publishKey } from "../support/upstream/published-key.ts";
@@ -82,7 +83,7 @@ describe("a relay whose file another process has locked", () => {
       const managed = await start(upstream, folder);
       await using relay = managed.relay;
       expect(textOf(await ask(relay, fresh.sdkKey))).toBe(fresh.v2);
-      await expectUnusable(managed, new RegExp(`locked by bun \\(process ${held.pid}\\)`));
+      await expectUnusable(managed, lockedBy(held.pid));
       expect(relay.output().match(/local backup unusable/g)).toHaveLength(1);
       await upstream.stop();
       expect((await ask(relay, kept.sdkKey)).status).toBe(503);
@@ -118,7 +119,7 @@ describe("a relay whose file another process has locked", () => {
     held.hang();
     for (const key of keys) publishKey(upstream, key, 1);
     await eventually(() => expect(relay.output()).toContain("local backup failing"), PATIENCE);
-    expect(relay.output()).toContain(`locked by bun (process ${held.pid})`);
+    expect(relay.output()).toMatch(lockedBy(held.pid));
     expect(await relay.stop()).toBe(0);
   }, 60_000);
 });

@@ -6,6 +6,7 @@ import { eventually } from "../support/common/wait.ts";
 import { eventGroup, eventText } from "../support/log-events/event-batches.ts";
 import { decodeForwarded } from "../support/log-events/event-relay.ts";
 import { startRelayProcess } from "../support/relay/relay-process.ts";
+import { lockedBy } from "../support/relay/runtime.ts";
 import { drain, openSpool } from "../support/sqlite/event-spools.ts";
 import { startHelper } from "../support/sqlite/helper-process.ts";
 import { startUpstream, status } from "../support/upstream/upstream.ts";
@@ -95,9 +96,7 @@ test("a relay whose spool another process uses serves at once, forwards from mem
     const headers = { "statsig-api-key": "secret-shared" };
     const answer = await fetch(`${relay.httpUrl}/v1/log_event`, { method: "POST", body, headers });
     expect(answer.status).toBe(202);
-    await eventually(() => expect(relay.output()).toContain(`locked by bun (process ${other.pid})`), {
-      withinMs: 15_000,
-    });
+    await eventually(() => expect(relay.output()).toMatch(lockedBy(other.pid)), { withinMs: 15_000 });
     expect(await relay.stop()).toBe(0);
     expect(upstream.requests.filter(({ path }) => path === "/v1/log_event")).toHaveLength(1);
     await other[Symbol.asyncDispose]();

@@ -4,6 +4,7 @@ import { connect } from "node:net";
 import { join } from "node:path";
 import { freePort } from "../support/common/free-port.ts";
 import { describeWith } from "../support/common/needs.ts";
+import { preloadEnv } from "../support/common/preload.ts";
 import { eventually } from "../support/common/wait.ts";
 import { RedisCluster } from "../support/redis/redis-cluster.ts";
 import { RedisSentinels } from "../support/redis/redis-sentinels.ts";
@@ -21,8 +22,8 @@ import { body, startUpstream, type Upstream } from "../support/upstream/upstream
 
 const JSON_LOG = ["--log-format", "json"];
 const KEY = "secret-of-the-json-lines";
-const PRINTING = new URL("../support/telemetry/printing-preload.ts", import.meta.url).pathname;
-const FAULTS = new URL("../support/common/fault-injection.ts", import.meta.url).pathname;
+const PRINTING = new URL("../support/telemetry/printing-preload.ts", import.meta.url).href;
+const FAULTS = new URL("../support/common/fault-injection.ts", import.meta.url).href;
 
 interface Line {
   readonly level: string;
@@ -104,7 +105,7 @@ describe("with --log-format json, every line of stdout and stderr is JSON", () =
     for (const [how, script, message] of deaths) {
       const faults = [{ kind: "worker", script, how, afterMs: "SIGUSR1" }];
       await using relay = await startRelay(upstream, {
-        env: { BUN_OPTIONS: `--preload=${FAULTS}`, TEST_FAULTS: JSON.stringify(faults) },
+        env: { ...preloadEnv(FAULTS), TEST_FAULTS: JSON.stringify(faults) },
       });
       await ask(relay);
       relay.signal("SIGUSR1");
@@ -116,7 +117,7 @@ describe("with --log-format json, every line of stdout and stderr is JSON", () =
 
   test("while libraries print, on the main thread and in Worker threads", async () => {
     await using upstream = await startPublishing();
-    await using relay = await startRelay(upstream, { env: { BUN_OPTIONS: `--preload=${PRINTING}` } });
+    await using relay = await startRelay(upstream, { env: preloadEnv(PRINTING) });
     await ask(relay);
     relay.signal("SIGUSR2");
     await eventually(() => expect(relay.output()).toContain("a warning in the main thread"));

@@ -9,7 +9,7 @@ import {
 } from "node:http2";
 import { type AddressInfo, createServer as createTcpServer, type Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
-import { PlaintextHttp2Client } from "../../src/upstream/http2-client.ts";
+import { Http2Client } from "../../src/upstream/http2-client.ts";
 import { eventually } from "../support/common/wait.ts";
 
 const LARGE = Buffer.alloc(20_000_000, 97);
@@ -76,7 +76,7 @@ afterAll(() => {
 
 function client(reusesConnections = true) {
   const { port } = server.address() as AddressInfo;
-  const http2 = new PlaintextHttp2Client({ origin: `http://127.0.0.1:${port}`, reusesConnections });
+  const http2 = new Http2Client({ origin: `http://127.0.0.1:${port}`, reusesConnections });
   return (path: string, body?: string | Uint8Array, signal = AbortSignal.timeout(20_000)) =>
     http2.send({ method: body === undefined ? "GET" : "POST", path, headers: {}, body }, signal);
 }
@@ -157,7 +157,7 @@ test("a POST that upstream may have processed is not repeated, and a GET is", as
 test("a POST that upstream refused unprocessed is repeated", async () => {
   await using refusing = await startRefusing();
   const { origin, requests } = refusing;
-  const http2 = new PlaintextHttp2Client({ origin, reusesConnections: true });
+  const http2 = new Http2Client({ origin, reusesConnections: true });
   const post = () =>
     http2.send({ method: "POST", path: "/", headers: {}, body: "events" }, AbortSignal.timeout(20_000));
   await (await post()).text();
@@ -190,7 +190,7 @@ test("connections are used again, or once", async () => {
 });
 
 test("no connection: the error of the connection, not of the request", async () => {
-  const http2 = new PlaintextHttp2Client({ origin: "http://127.0.0.1:1", reusesConnections: true });
+  const http2 = new Http2Client({ origin: "http://127.0.0.1:1", reusesConnections: true });
   const sent = http2.send({ method: "GET", path: "/", headers: {} }, AbortSignal.timeout(5_000));
   expect(await codeOf(sent)).toBe("ECONNREFUSED");
 });

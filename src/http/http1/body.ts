@@ -70,7 +70,11 @@ export class IncomingBody {
           this.#isPullPending = true;
           this.#deliver();
         },
-        cancel: () => this.discard(),
+        cancel: () => {
+          // The stream takes nothing any more.
+          this.#isPullPending = false;
+          this.discard();
+        },
       },
       { highWaterMark: 0 },
     );

@@ -1,6 +1,6 @@
 import { Session } from "node:inspector";
-import { getHeapSnapshot, getHeapStatistics } from "node:v8";
-import { collectGarbage } from "../garbage-limit.ts";
+import { getHeapSnapshot } from "node:v8";
+import { collectGarbage, measureHeap } from "#runtime/threads.ts";
 import { type ProfilingOrder, RESTING_INTERVAL_US, reply } from "./orders.ts";
 import { toThreadProfile, type V8Profile } from "./v8-profile.ts";
 
@@ -79,7 +79,7 @@ async function snapshotHeap({
   maxObjects = Number.POSITIVE_INFINITY,
   replyTo,
 }: Extract<ProfilingOrder, { kind: "snapshot_heap" }>): Promise<void> {
-  const { objects, bytes } = await measureHeap();
+  const { objects, bytes } = measureHeap();
   if (objects > maxObjects) {
     reply(replyTo, { kind: "not_examined", objects, bytes });
     return;
@@ -98,18 +98,4 @@ function toShared(parts: readonly Uint8Array[]): SharedArrayBuffer {
     at += part.length;
   }
   return shared.buffer;
-}
-
-/** An object has about this many bytes, on average, where the runtime does not count objects. */
-const TYPICAL_OBJECT_BYTES = 50;
-
-/** Takes some milliseconds, unlike a snapshot. */
-async function measureHeap(): Promise<{ readonly objects: number; readonly bytes: number }> {
-  if (process.versions.bun !== undefined) {
-    const { heapStats } = await import("bun:jsc");
-    const { objectCount, heapSize } = heapStats();
-    return { objects: objectCount, bytes: heapSize };
-  }
-  const { used_heap_size: bytes } = getHeapStatistics();
-  return { objects: Math.ceil(bytes / TYPICAL_OBJECT_BYTES), bytes };
 }

@@ -1,3 +1,4 @@
+import { startWorker } from "#runtime/threads.ts";
 import { WorkerCalls } from "../../platform/worker-calls.ts";
 import type { GateRequest, GateVerdict } from "./evaluate.ts";
 import { namesGate } from "./payload.ts";
@@ -19,7 +20,7 @@ export class GateEvaluator implements AsyncDisposable {
     if (!namesGate(request.bytes)) return NO_SUCH_GATE;
     await using calls = new WorkerCalls<GateRequest, GateVerdict>({
       name: "the gate worker",
-      start: () => new Worker(new URL("./gate-worker.ts", import.meta.url)),
+      start: () => startWorker(new URL("./gate-worker.ts", import.meta.url)),
       // The call is rejected with the reason.
       onLost: () => {},
       limitMs: EVALUATION_LIMIT_MS,

@@ -1,3 +1,4 @@
+import { sendRequest } from "#runtime/requests.ts";
 import { abortAfter } from "../../platform/abort.ts";
 import type { Clock } from "../../platform/clock.ts";
 import { describeNetworkError } from "../../platform/network-errors.ts";
@@ -45,7 +46,7 @@ export async function requestToken(
 
 async function exchange(options: EntraOptions, signal: AbortSignal): Promise<TokenOutcome> {
   const { authority, tenantId, clientId, clientSecret, scope } = options;
-  const response = await fetch(`${authority}/${encodeURIComponent(tenantId)}/oauth2/v2.0/token`, {
+  const response = await sendRequest(`${authority}/${encodeURIComponent(tenantId)}/oauth2/v2.0/token`, {
     method: "POST",
     body: new URLSearchParams({
       grant_type: "client_credentials",

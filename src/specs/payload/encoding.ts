@@ -1,6 +1,7 @@
 import type { Transform } from "node:stream";
 import { promisify } from "node:util";
 import zlib from "node:zlib";
+import { DECODES_ALL_FRAMES, isWholeBrotli } from "#runtime/decoding.ts";
 import { GarbageLimit } from "../../platform/garbage-limit.ts";
 import { describeTooLarge, PayloadRefused } from "./payload.ts";
 
@@ -19,15 +20,14 @@ interface Decoder {
   readonly stream: (options: DecoderOptions) => Transform & zlib.Zlib;
   readonly whole: (bytes: Bytes, options: DecoderOptions) => Promise<Buffer>;
   /** Detects truncation and trailing bytes that the decoder itself accepts. */
-  readonly isComplete?: (bytes: Bytes, readBytes: number) => boolean;
+  readonly isComplete?: (bytes: Bytes, readBytes: number) => boolean | Promise<boolean>;
 }
 
 const gzipDecoder: Decoder = { stream: zlib.createGunzip, whole: promisify(zlib.gunzip) };
 const brotliDecoder: Decoder = {
   stream: zlib.createBrotliDecompress,
   whole: promisify(zlib.brotliDecompress),
-  // The decoder ignores bytes after the end.
-  isComplete: (bytes, readBytes) => readBytes === bytes.length,
+  isComplete: isWholeBrotli,
 };
 
 const DECODERS: Readonly<Partial<Record<string, Decoder>>> = {
@@ -105,7 +105,8 @@ async function countDecoded(bytes: Bytes, decoder: Decoder, maxBytes: number): P
     // Leaving the loop destroys the stream.
     if (decodedBytes > maxBytes) return decodedBytes;
   }
-  if (decoder.isComplete?.(bytes, stream.bytesWritten) === false) throw new RangeError("bytes after the end");
+  if ((await decoder.isComplete?.(bytes, stream.bytesWritten)) === false)
+    throw new RangeError("bytes after the end");
   return decodedBytes;
 }
 
@@ -150,14 +151,14 @@ function toOwned(buffer: Buffer): Bytes {
 }
 
 /**
- * Returns whether the bytes are complete zstd frames and nothing else, by the lengths of their blocks (RFC 8878, 3.1.1). Bun's
- * zstdDecompress accepts truncated input: it treats the end of the input as the end of the frame.
+ * Returns whether the bytes are complete zstd frames and nothing else, by the lengths of their blocks (RFC 8878, 3.1.1); a single frame
+ * if the runtime decodes no more. zstdDecompress accepts truncated input: it treats the end of the input as the end of the frame.
  */
 function isCompleteZstd(bytes: Uint8Array): boolean {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   let at = 0;
   do at = endOfZstdFrame(view, at);
-  while (at < view.byteLength);
+  while (DECODES_ALL_FRAMES && at < view.byteLength);
   return at === view.byteLength;
 }
 

@@ -1,6 +1,6 @@
 import { setImmediate } from "node:timers/promises";
+import { collectGarbage } from "#runtime/threads.ts";
 import { type DescribedError, describeError } from "../../platform/errors.ts";
-import { collectGarbage } from "../../platform/garbage-limit.ts";
 import { freeBytes, moveToShared, type SharedBytes } from "../../platform/shared-bytes.ts";
 import { applyDelta } from "../deltas/apply.ts";
 import { computeDeltas, type KnownVersions, type NewVersion } from "../deltas/compute.ts";

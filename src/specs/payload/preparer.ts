@@ -1,3 +1,4 @@
+import { startWorker } from "#runtime/threads.ts";
 import type { Supervisor } from "../../platform/supervisor.ts";
 import { WorkerCalls } from "../../platform/worker-calls.ts";
 import type { KnownVersions } from "../deltas/compute.ts";
@@ -35,7 +36,7 @@ export class WorkerPreparer implements SpecPreparer, VersionComparer {
     this.#supervisor = supervisor;
     this.#calls = new WorkerCalls({
       name: "the payload worker",
-      start: () => new Worker(new URL("./prepare-worker.ts", import.meta.url)),
+      start: () => startWorker(new URL("./prepare-worker.ts", import.meta.url)),
       silenceLimitMs: SILENCE_LIMIT_MS,
       onLost: (error) => supervisor.caught("payload_worker", error),
     });

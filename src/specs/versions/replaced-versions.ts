@@ -1,4 +1,4 @@
-import { collectGarbage } from "../../platform/garbage-limit.ts";
+import { collectGarbage } from "#runtime/threads.ts";
 import type { Snapshot } from "../snapshot.ts";
 import type { SpecStore } from "../store.ts";
 

@@ -1,6 +1,7 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { promisify } from "node:util";
 import { gzip } from "node:zlib";
+import { sendRequest } from "#runtime/requests.ts";
 import type { Clock } from "../../platform/clock.ts";
 import { describeErrno } from "../../platform/errors.ts";
 import type { Measurement, PushSink } from "./measurement.ts";
@@ -73,7 +74,7 @@ export class StatsigSink implements PushSink {
     const body = await gzipped(JSON.stringify({ statsigMetadata, events }));
     try {
       // Redirects are not followed: a header contains the SDK key.
-      return await fetch(url, { method: "POST", headers, body, signal, redirect: "manual" });
+      return await sendRequest(url, { method: "POST", headers, body, signal, redirect: "manual" });
     } catch (error) {
       signal.throwIfAborted();
       throw new Error(`cannot reach Statsig: ${describeErrno(error, FETCH_ERRORS)}`);

@@ -127,8 +127,10 @@ export interface RelayStatus {
   readonly version: string;
   /** The commit that the executable was built from; `source` if the relay runs from source. */
   readonly commit: string;
-  /** The version of Bun that runs it. */
+  /** The version of Bun that runs it; empty on another runtime. */
   readonly bun_version: string;
+  /** The runtime that runs it, with its version: `Bun 1.4.5`. */
+  readonly runtime: string;
   /** MODE: which protocols are served. */
   readonly mode: string;
   /** CACHE: where the backup is. */

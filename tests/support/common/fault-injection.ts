@@ -1,3 +1,5 @@
+import { isMainThread, preloadEnv, withPreload } from "./preload.ts";
+
 /**
  * Injects faults into a relay: loaded by `--preload` before its own code, it makes functions of the runtime throw as a bug
  * would. TEST_FAULTS contains the faults as JSON.
@@ -76,7 +78,7 @@ function patch<T extends object, K extends keyof T>(owner: T, name: K, api: Faul
   Object.defineProperty(owner, name, { value: faulty, configurable: true, writable: true });
 }
 
-if (!Bun.isMainThread && faults.some(isHang)) {
+if (!isMainThread && faults.some(isHang)) {
   globalThis.addEventListener("message", ({ data }: MessageEvent) => {
     while (data === HANG);
   });
@@ -95,16 +97,12 @@ if (faults.some(isCall)) {
   };
 }
 
-if (faults.length > 0 && Bun.isMainThread) {
+if (faults.length > 0 && isMainThread) {
   globalThis.Worker = class extends Worker {
     constructor(script: string | URL, options?: WorkerOptions) {
       // A Worker does not load what `--preload` names.
-      super(
-        script,
-        faults.some((fault) => isHang(fault) || isCall(fault))
-          ? { ...options, preload: import.meta.path }
-          : options,
-      );
+      const loadsFaults = faults.some((fault) => isHang(fault) || isCall(fault));
+      super(...(loadsFaults ? withPreload(import.meta.url, script, options) : ([script, options] as const)));
       for (const fault of faults) {
         if (fault.kind === "call" || fault.kind === "block") continue;
         if (fault.kind !== "worker") {
@@ -123,9 +121,14 @@ if (faults.length > 0 && Bun.isMainThread) {
     }
   };
   for (const fault of faults) {
-    if (fault.kind === "block") schedule(() => Bun.sleepSync(fault.ms), fault.afterMs);
+    if (fault.kind === "block") schedule(() => block(fault.ms), fault.afterMs);
     if ((fault.kind === "throw" || fault.kind === "reject") && fault.sinceWorker === undefined) arm(fault);
   }
+}
+
+/** Stops the event loop of this thread. */
+function block(ms: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
 }
 
 function arm({ kind, afterMs, everyMs }: Extract<Fault, { kind: "throw" | "reject" }>): void {
@@ -149,6 +152,6 @@ function schedule(act: () => void, moment: Moment): void {
 
 /** Returns environment variables for a relay process with these faults. */
 export const faultEnv = (...wanted: readonly Fault[]): Readonly<Record<string, string>> => ({
-  BUN_OPTIONS: `--preload=${import.meta.path}`,
+  ...preloadEnv(import.meta.url),
   TEST_FAULTS: JSON.stringify(wanted),
 });

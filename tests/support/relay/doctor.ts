@@ -25,6 +25,7 @@ export async function problemsOf(
     ...right,
     ...env,
   });
+  if (run.stdout === "") throw new Error(`doctor printed no report: ${run.stderr}`);
   const report = JSON.parse(run.stdout) as { ok: boolean; checks: DoctorResult[] };
   const bad = report.checks.filter(({ state }) => state === "failed" || state === "warning");
   expect(report.ok).toBe(bad.every(({ state }) => state === "warning"));

@@ -1,7 +1,9 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
+import { toDenoCommand } from "../../../scripts/deno/deno-program.ts";
 import { Output } from "../common/output.ts";
+import { findPreload } from "../common/preload.ts";
 import { within } from "../common/wait.ts";
 
 export interface FinishedRun {
@@ -13,8 +15,8 @@ export interface FinishedRun {
 const mainFile = fileURLToPath(new URL("../../../src/main.ts", import.meta.url));
 
 /**
- * Starts the relay from its sources, or the executable named by SFP_TEST_BINARY, with the given variables and no others but PATH and
- * HOME. It has no management port, since that cannot pick a free one.
+ * Starts the relay from its sources, or the executable named by SFP_TEST_BINARY, or with the Deno named by SFP_TEST_DENO (the
+ * sources, or the bundle named by SFP_TEST_DENO_MAIN), with the given variables and no others but PATH and HOME. It has no management port, since that cannot pick a free one.
  */
 export function spawnRelay(
   args: readonly string[],
@@ -22,7 +24,7 @@ export function spawnRelay(
   through: readonly string[] = [],
   argv0?: string,
 ): ChildProcess {
-  const [command = "", ...first] = [...through, ...relayCommand()];
+  const [command = "", ...first] = [...through, ...relayCommand(env)];
   return spawn(command, [...first, ...args], {
     ...(argv0 !== undefined && { argv0 }),
     env: {
@@ -53,8 +55,11 @@ export async function runRelay(
   }
 }
 
-/** The command before all arguments. */
-export function relayCommand(): readonly string[] {
-  const binary = process.env["SFP_TEST_BINARY"];
-  return binary === undefined ? [process.execPath, mainFile] : [binary];
+/** The command before all arguments: an executable, a bundle or the sources on Deno, or the sources on Bun. `env` may name a preload. */
+export function relayCommand(env: Readonly<Record<string, string>> = {}): readonly string[] {
+  const { SFP_TEST_BINARY: binary, SFP_TEST_DENO: deno, SFP_TEST_DENO_MAIN: bundle } = process.env;
+  if (binary !== undefined) return [binary];
+  if (deno === undefined) return [process.execPath, mainFile];
+  const preload = findPreload(env);
+  return toDenoCommand(deno, bundle, preload === undefined ? [] : ["--preload", preload]);
 }

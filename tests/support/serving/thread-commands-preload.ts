@@ -3,6 +3,7 @@
  * plaintext HTTP/1.1, and of RPCs. No other request is changed, except that responses over HTTP/2 have the name in a header.
  */
 import http2, { type ServerHttp2Stream } from "node:http2";
+import { isMainThread, withPreload } from "../common/preload.ts";
 import { COMMANDS, type Command, THREAD_HEADER } from "./thread-commands.ts";
 
 let name = "";
@@ -19,7 +20,9 @@ function obey(command: Command): void {
       }, 0);
       return;
     case "exit":
-      process.exit(0);
+      // On Deno this ends the process.
+      if ("Bun" in globalThis) process.exit(0);
+      else (globalThis as unknown as { close(): void }).close();
   }
 }
 
@@ -32,20 +35,49 @@ interface Listening {
   readonly socket: { data: (socket: Bun.Socket, bytes: Uint8Array) => void };
 }
 
-function patchHttp1(): void {
+const responseOf = () =>
+  Buffer.from(`HTTP/1.1 200 OK\r\n${THREAD_HEADER}: ${name}\r\nContent-Length: 0\r\n\r\n`);
+
+function commandIn(bytes: Uint8Array): Command | undefined {
+  return findCommand(/^GET (\S+)/.exec(Buffer.from(bytes).toString("latin1"))?.[1]);
+}
+
+function patchBunListen(): void {
   const { listen } = Bun;
   const patched = (options: Listening) => {
     const { data } = options.socket;
     options.socket.data = (socket, bytes) => {
-      const [, path] = /^GET (\S+)/.exec(Buffer.from(bytes).toString("latin1")) ?? [];
-      const command = findCommand(path);
+      const command = commandIn(bytes);
       if (command === undefined) return data(socket, bytes);
       obey(command);
-      socket.write(`HTTP/1.1 200 OK\r\n${THREAD_HEADER}: ${name}\r\nContent-Length: 0\r\n\r\n`);
+      socket.write(responseOf());
     };
     return Reflect.apply(listen, Bun, [options]);
   };
   Object.defineProperty(Bun, "listen", { value: patched });
+}
+
+function patchDenoListen(): void {
+  const { listen } = Deno;
+  Deno.listen = (options) => {
+    const listener = listen(options);
+    const accept = listener.accept.bind(listener);
+    listener.accept = async () => {
+      const connection = await accept();
+      const read = connection.read.bind(connection);
+      connection.read = async (buffer) => {
+        for (;;) {
+          const length = await read(buffer);
+          const command = commandIn(buffer.subarray(0, length ?? 0));
+          if (command === undefined) return length;
+          obey(command);
+          await connection.write(responseOf());
+        }
+      };
+      return connection;
+    };
+    return listener;
+  };
 }
 
 function patchHttp2(): void {
@@ -87,19 +119,20 @@ function learnName({ data }: MessageEvent): void {
   for (const message of data) if (message.kind === "set_up") name = message.setup.name;
 }
 
-if (Bun.isMainThread) {
+if (isMainThread) {
   let isBroken = false;
   process.on("SIGUSR2", () => (isBroken = !isBroken));
   globalThis.Worker = class extends Worker {
     constructor(script: string | URL, options?: WorkerOptions) {
       const isServing = String(script).includes("serving-worker");
       // A Worker does not load what `--preload` names.
-      super(script, isServing ? { ...options, preload: import.meta.path } : options);
+      super(...(isServing ? withPreload(import.meta.url, script, options) : ([script, options] as const)));
       if (isServing && isBroken) this.terminate();
     }
   };
 } else {
   globalThis.addEventListener("message", learnName);
-  patchHttp1();
+  if ("Bun" in globalThis) patchBunListen();
+  else patchDenoListen();
   patchHttp2();
 }

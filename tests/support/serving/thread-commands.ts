@@ -1,3 +1,5 @@
+import { preloadEnv } from "../common/preload.ts";
+
 /** What a serving thread of a relay with the preload obeys, each as a request for `/test/<command>`. */
 export const COMMANDS = [
   /** Responds with the name alone. */
@@ -16,6 +18,4 @@ export type Command = (typeof COMMANDS)[number];
 export const THREAD_HEADER = "x-thread";
 
 /** The variables of a relay whose threads obey. */
-export const THREAD_COMMANDS_ENV: Readonly<Record<string, string>> = {
-  BUN_OPTIONS: `--preload=${new URL("thread-commands-preload.ts", import.meta.url).pathname}`,
-};
+export const THREAD_COMMANDS_ENV = preloadEnv(new URL("thread-commands-preload.ts", import.meta.url).href);

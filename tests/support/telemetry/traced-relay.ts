@@ -1,9 +1,7 @@
 import { chmodSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { type RelayOptions, type RelayProcess, startRelayProcess } from "../relay/relay-process.ts";
-
-const mainFile = fileURLToPath(new URL("../../../src/main.ts", import.meta.url));
+import { relayCommand } from "../relay/run-relay.ts";
 
 export interface TracedRelay {
   readonly relay: RelayProcess;
@@ -16,7 +14,9 @@ export async function startTracedRelay(options: RelayOptions, folder: string): P
   const outer = process.env["SFP_TEST_BINARY"];
   const traceFile = join(folder, "trace");
   const wrapper = join(folder, "traced");
-  const command = outer === undefined ? `'${process.execPath}' '${mainFile}'` : `'${outer}'`;
+  const command = relayCommand()
+    .map((word) => `'${word}'`)
+    .join(" ");
   // With -D the relay itself is the child process and receives the signals.
   const strace = `strace -D -f -qq -e signal=none -o '${traceFile}'`;
   writeFileSync(wrapper, `#!/bin/sh\nexec ${strace} ${command} "$@"\n`);

@@ -1,4 +1,5 @@
 import { brotliCompressSync, constants, deflateSync, gzipSync, zstdCompressSync } from "node:zlib";
+import { isOnDeno } from "../relay/runtime.ts";
 
 export const BOMB_BYTES = 250_000_000;
 
@@ -21,10 +22,16 @@ function joined(lcut: number, compress: (piece: Buffer) => Buffer): Buffer {
 const br = (lcut: number): Buffer =>
   brotliCompressSync(Buffer.concat(piecesOf(lcut)), { params: { [constants.BROTLI_PARAM_QUALITY]: 1 } });
 
+/** On Deno, a body of several frames is refused for that alone. */
+const zstd = (lcut: number): Buffer =>
+  isOnDeno
+    ? zstdCompressSync(Buffer.concat(piecesOf(lcut)))
+    : joined(lcut, (piece) => zstdCompressSync(piece));
+
 /** Valid bodies of a few hundred KB, except for their decoded size. By Content-Encoding. */
 export const BOMBS = {
   gzip: (lcut: number) => joined(lcut, (piece) => gzipSync(piece, { level: 9 })),
-  zstd: (lcut: number) => joined(lcut, (piece) => zstdCompressSync(piece)),
+  zstd,
   deflate: (lcut: number) => deflateSync(Buffer.concat(piecesOf(lcut)), { level: 9 }),
   br,
   "statsig-br": br,

@@ -117,7 +117,7 @@ const CARDS = [
   { title: "Relay", show: ({ relay, traffic, sinks, certificate, bootstrap }) => ({
     state: ["none", `up ${duration(relay.uptime_s + secondsSince(state.report.now))}`],
     rows: [
-      ["Version", `${relay.version} (${relay.commit}), Bun ${relay.bun_version}`],
+      ["Version", `${relay.version} (${relay.commit}), ${relay.runtime}`],
       ["Mode", `${relay.mode}, cache ${relay.cache}`],
       ["Files", bootstrap && !relay.offline && `${showFiles(bootstrap)}, for when nothing else has a feed`],
       ["Process", `${relay.pid} on ${relay.host}, ${size(relay.memory_bytes)}`, `${relay.memory_bytes} bytes`],

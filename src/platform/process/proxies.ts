@@ -1,5 +1,15 @@
 import { BlockList, isIP } from "node:net";
 
+/** Returns the proxy for requests to a URL, as the variables of the environment name it; undefined if there is none. */
+export function findProxy(
+  url: string,
+  env: Readonly<Record<string, string | undefined>>,
+): string | undefined {
+  const names = url.startsWith("https:") ? ["HTTPS_PROXY", "https_proxy"] : ["HTTP_PROXY", "http_proxy"];
+  const proxy = [...names, "ALL_PROXY", "all_proxy"].map((name) => env[name]).find(Boolean);
+  return isExemptFromProxy(url, env["NO_PROXY"] || env["no_proxy"] || "") ? undefined : proxy;
+}
+
 /**
  * Returns whether `NO_PROXY` exempts the host of a URL from the proxy, by the rules of Bun's `fetch`: `*`, a host with all its
  * subdomains (`example.com`, `.example.com`, `*.example.com`), an address, or a range of addresses (`10.0.0.0/8`). Hosts and

@@ -1,0 +1,16 @@
+import type { ServerHttp2Session } from "node:http2";
+
+/**
+ * Whether what is written to a stream may wait for a frame of the client although its flow-control window is open (see
+ * `WriteFlusher`).
+ */
+export const WRITES_WAIT_FOR_READS: boolean = true;
+
+/** Whether closing a stream with NO_ERROR asks the client to stop sending (RFC 9113, 8.1). Otherwise the rest of a request must be read. */
+export const ASKS_TO_STOP: boolean = true;
+
+/** Ends all streams and the session, after GOAWAY with an error code of HTTP/2 if there is one. */
+export function destroySession(session: ServerHttp2Session, code?: number): void {
+  if (code !== undefined) session.goaway(code);
+  session.destroy();
+}

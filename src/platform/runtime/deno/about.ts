@@ -1,0 +1,4 @@
+import type { Runtime } from "../about.ts";
+
+/** The runtime that runs the relay, and is part of its executable. */
+export const RUNTIME: Runtime = { name: "Deno", version: Deno.version.deno };
