@@ -117,6 +117,8 @@ describe("a request for a profile", () => {
       client.on("error", () => {});
       await once(client, "connect");
       client.write(`POST /debug/${path} HTTP/1.1\r\nHost: localhost\r\n\r\n`);
+      // The next request must not overtake it.
+      await Bun.sleep(500);
       await busy(profiled);
       client.destroy();
       await eventually(async () => expect((await profiled.order("profile?seconds=1")).status).toBe(200), {

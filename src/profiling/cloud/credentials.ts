@@ -133,7 +133,7 @@ interface LibraryError {
   readonly response?: { readonly status?: number; readonly data?: unknown };
 }
 
-/** Whether there was no answer. A key that is none fails with a code of OpenSSL. */
+/** Whether there was no answer. An invalid key fails with a code of OpenSSL. */
 function isUnreachable(error: unknown): boolean {
   const { name, code, response } = error as LibraryError;
   if (response !== undefined) return false;
