@@ -164,7 +164,11 @@ export class Profiler implements Disposable {
       signal.throwIfAborted();
       // A thread cannot be stopped once it examines its heap. Until then it gets no such order again.
       const call = worker.call({ member, maxObjects, limitMs: HEAP_REPLY_MS });
-      const nodes = await untilAborted(call, this.#stop.signal);
+      // One heap that cannot be read, such as a Worker without memory for it, costs no profile of the others.
+      const nodes = await untilAborted(
+        call.catch(() => undefined),
+        this.#stop.signal,
+      );
       if (nodes === undefined) silent.push(thread);
       else threads.push({ thread, nodes });
     }

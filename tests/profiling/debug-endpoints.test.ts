@@ -179,14 +179,15 @@ describe("profiles one after the other", () => {
       return { cpuMs: relay.cpuMs() - before[0], timesAsleep: relay.timesAsleep() - before[1] };
     };
     const atRest = await watchIdle();
-    for (let i = 0; i < 3; i++) await takeBoth();
+    for (let i = 0; i < 2; i++) await takeBoth();
     const [resident, threads, files] = [relay.rssBytes(), relay.threads(), relay.openDescriptors()];
-    for (let i = 0; i < 7; i++) await takeBoth();
+    for (let i = 0; i < 4; i++) await takeBoth();
     expect(relay.rssBytes() - resident).toBeLessThan(MAX_GROWTH_BYTES);
     expect(relay.threads()).toBeLessThanOrEqual(threads + MAX_EXTRA_THREADS);
-    expect(relay.openDescriptors()).toBeLessThanOrEqual(files);
+    // The Worker of the last heap profile ends a little later than its response.
+    await eventually(() => expect(relay.openDescriptors()).toBeLessThanOrEqual(files));
     const after = await watchIdle();
     expect(after.cpuMs).toBeLessThan(atRest.cpuMs + MAX_EXTRA_CPU_MS);
     expect(after.timesAsleep).toBeLessThan(atRest.timesAsleep + MAX_EXTRA_SLEEPS);
-  });
+  }, 90_000);
 });

@@ -17,7 +17,7 @@ const MAX_SECONDS = 60;
 const HEAP_TIMEOUT_MS = 10 * 60_000;
 
 /** A snapshot of more would pause a thread for longer than a second, and its clients with it. */
-const MAX_OBJECTS = 1_000_000;
+const MAX_OBJECTS = 500_000;
 
 const IS_OFF =
   "Profiles are turned off: start the relay with --debug-endpoints, or set it in the --config file";
