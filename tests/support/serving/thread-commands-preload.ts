@@ -127,7 +127,8 @@ if (isMainThread) {
       const isServing = String(script).includes("serving-worker");
       // A Worker does not load what `--preload` names.
       super(...(isServing ? withPreload(import.meta.url, script, options) : ([script, options] as const)));
-      if (isServing && isBroken) this.terminate();
+      // Not at once: on Deno, the relay learns of the end of a Worker by a message port that it sends to it.
+      if (isServing && isBroken) setTimeout(() => this.terminate());
     }
   };
 } else {
