@@ -24,6 +24,8 @@ export class CertificateError extends Error {}
 
 const PEM_BLOCK = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
 
+const PRIVATE_KEY_BLOCK = /-----BEGIN ([A-Z ]*PRIVATE KEY)-----[\s\S]*?-----END \1-----/;
+
 /** A PEM block of another kind, such as a private key. */
 const OTHER_PEM_BLOCK = /-----BEGIN (?!CERTIFICATE-)([A-Z0-9 ]+)-----[\s\S]*?-----END \1-----/g;
 
@@ -125,7 +127,11 @@ function parsePrivateKey(text: string, passphrase: string | undefined, option: s
     throw new CertificateError(`${option} is encrypted: set SFP_X509_SERVER_KEY_PASSPHRASE`);
   }
   try {
-    return createPrivateKey({ key: text, ...(isEncrypted && { passphrase }) });
+    // Deno reads no key from a text with other blocks.
+    return createPrivateKey({
+      key: PRIVATE_KEY_BLOCK.exec(text)?.[0] ?? text,
+      ...(isEncrypted && { passphrase }),
+    });
   } catch {
     const reason = isEncrypted
       ? "cannot be decrypted with SFP_X509_SERVER_KEY_PASSPHRASE"
