@@ -1,4 +1,4 @@
-import type { ServerHttp2Session } from "node:http2";
+import type { ServerHttp2Session, ServerHttp2Stream } from "node:http2";
 
 /**
  * Whether what is written to a stream may wait for a frame of the client although its flow-control window is open (see
@@ -14,3 +14,6 @@ export function destroySession(session: ServerHttp2Session, code?: number): void
   if (code !== undefined) session.goaway(code);
   session.destroy();
 }
+
+/** Has a stream that its client resets close, whatever it waits for. Bun does that by itself. To be called for each stream that arrives. */
+export function closeOnReset(_stream: ServerHttp2Stream): void {}

@@ -1,4 +1,4 @@
-import type { ServerHttp2Session } from "node:http2";
+import type { ServerHttp2Session, ServerHttp2Stream } from "node:http2";
 
 /**
  * Whether what is written to a stream may wait for a frame of the client although its flow-control window is open (see
@@ -19,4 +19,13 @@ export function destroySession(session: ServerHttp2Session, code?: number): void
     if (code !== undefined) session.goaway(code);
     session.destroy();
   });
+}
+
+/**
+ * Has a stream that its client resets close, whatever it waits for. Deno 2.9 closes one that is reset with NO_ERROR only when all that was
+ * written to it is sent, which its client does not let happen any more. To be called for each stream that arrives.
+ */
+export function closeOnReset(stream: ServerHttp2Stream): void {
+  // Not within the event: see `destroySession`.
+  stream.once("aborted", () => setImmediate(() => stream.destroy()));
 }
