@@ -1,4 +1,5 @@
-import type { ServerHttp2Session, ServerHttp2Stream } from "node:http2";
+import { constants, type ServerHttp2Session, type ServerHttp2Stream } from "node:http2";
+import type { Socket } from "node:net";
 
 /**
  * Whether what is written to a stream may wait for a frame of the client although its flow-control window is open (see
@@ -17,3 +18,10 @@ export function destroySession(session: ServerHttp2Session, code?: number): void
 
 /** Has a stream that its client resets close, whatever it waits for. Bun does that by itself. To be called for each stream that arrives. */
 export function closeOnReset(_stream: ServerHttp2Stream): void {}
+
+const ANY_STREAM = 0x7fffffff;
+
+/** Announces that the session ends, by a GOAWAY that leaves all streams (RFC 9113, 6.8). `socket` is the connection of the session. */
+export function announceEnd(session: ServerHttp2Session, _socket: Socket, debugData: Buffer): void {
+  session.goaway(constants.NGHTTP2_NO_ERROR, ANY_STREAM, debugData);
+}

@@ -1,4 +1,5 @@
 import type { ServerHttp2Session, ServerHttp2Stream } from "node:http2";
+import type { Socket } from "node:net";
 
 /**
  * Whether what is written to a stream may wait for a frame of the client although its flow-control window is open (see
@@ -28,4 +29,25 @@ export function destroySession(session: ServerHttp2Session, code?: number): void
 export function closeOnReset(stream: ServerHttp2Stream): void {
   // Not within the event: see `destroySession`.
   stream.once("aborted", () => setImmediate(() => stream.destroy()));
+}
+
+const ANY_STREAM = 0x7fffffff;
+
+/** The type of a GOAWAY frame, and the length of its fields: the last stream and the error code (RFC 9113, 6.8). */
+const GOAWAY = 7;
+const GOAWAY_BYTES = 8;
+/** Length, type, flags and stream (RFC 9113, 4.1). */
+const HEADER_BYTES = 9;
+
+/**
+ * Announces that the session ends, by a GOAWAY that leaves all streams (RFC 9113, 6.8). `socket` is the connection of the session.
+ * After `session.goaway`, nghttp2 ignores the streams that its client sends until it reads the frame. So the frame is written beside the
+ * session, which writes whole frames.
+ */
+export function announceEnd(_session: ServerHttp2Session, socket: Socket, debugData: Buffer): void {
+  const frame = Buffer.alloc(HEADER_BYTES + GOAWAY_BYTES);
+  frame.writeUIntBE(GOAWAY_BYTES + debugData.length, 0, 3);
+  frame[3] = GOAWAY;
+  frame.writeUInt32BE(ANY_STREAM, HEADER_BYTES);
+  socket.write(Buffer.concat([frame, debugData]));
 }
