@@ -73,7 +73,9 @@ describe("a CPU profile of a relay under load", () => {
     const length = profile.timeDeltas.reduce((sum, delta) => sum + delta, 0);
     expect(Math.abs(length - (profile.endTime - profile.startTime))).toBeLessThan(10);
     const names = profile.nodes.map(({ callFrame }) => callFrame.functionName);
-    expect(names).toEqual(expect.arrayContaining(["thread main", "thread http-1", "fromCache"]));
+    // Within a second, the sampler of V8 can miss a function as short as the other one.
+    const busy = isOnDeno ? "received" : "fromCache";
+    expect(names).toEqual(expect.arrayContaining(["thread main", "thread http-1", busy]));
   });
 });
 
