@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { redactSecrets } from "../access/redact.ts";
+import { isExamined } from "../platform/profiling/threads.ts";
 import type { EmitServingEvent } from "../server/thread-events.ts";
 import type { Protocol, ServingSetup, ToServing } from "../serving/messages.ts";
 import { type ServingReport, ServingThread, type ThreadEnd } from "./serving-thread.ts";
@@ -125,7 +126,8 @@ export class ServingThreads implements Disposable {
       const { thread } = place;
       if (thread === undefined || !place.isServing) continue;
       const beat = Atomics.load(this.#options.beats, thread.slot);
-      place.missedChecks = beat === place.lastBeat ? place.missedChecks + 1 : 0;
+      const isStill = beat === place.lastBeat && !isExamined(thread.name);
+      place.missedChecks = isStill ? place.missedChecks + 1 : 0;
       place.lastBeat = beat;
       if (place.missedChecks < HUNG_AFTER_CHECKS) continue;
       thread.terminate();

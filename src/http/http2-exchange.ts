@@ -83,6 +83,9 @@ export class Http2Exchange implements RequestContext, Disposable {
     if (ms > 0 && !this.#isOver) this.#deadline = setTimeout(() => this.cut(), ms).unref();
   }
 
+  /** Nothing is to be done: every request ends its half of the stream, and a client that goes resets it or closes the connection. */
+  endWithInput(): void {}
+
   /** Resets the stream. */
   cut(): void {
     this.#gone.abort(new Error("the deadline passed"));

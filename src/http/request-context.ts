@@ -9,6 +9,11 @@ export interface RequestContext {
    * `ms` milliseconds. 0 removes the deadline.
    */
   setDeadline(ms: number): void;
+  /**
+   * Takes a client that sends no more for gone, so that the signal of the request is aborted: for work that costs too much to do
+   * it in vain. A client that exits only closes its half of a connection (RFC 9293, 3.6), as one that still waits may do.
+   */
+  endWithInput(): void;
 }
 
 export type RequestHandler = (request: Request, context: RequestContext) => Response | Promise<Response>;

@@ -5,7 +5,7 @@ import type { Clock } from "../platform/clock.ts";
 import { joinProfiling } from "../platform/profiling/join.ts";
 import { broadcast, type CpuReply, type Member, RESTING_INTERVAL_US } from "../platform/profiling/orders.ts";
 import type { StackNode, ThreadProfile } from "../platform/profiling/stacks.ts";
-import { runningThreads } from "../platform/profiling/threads.ts";
+import { runningThreads, threadExamined } from "../platform/profiling/threads.ts";
 import { WorkerCalls } from "../platform/worker-calls.ts";
 import type { HeapCall } from "./heap-worker.ts";
 import { Replies } from "./replies.ts";
@@ -43,8 +43,13 @@ interface CpuOptions {
 }
 
 interface HeapOptions extends Omit<CpuOptions, "seconds"> {
-  /** A thread with more objects is not examined, since that pauses it for about 1.3 µs per object. No limit if undefined. */
+  /**
+   * A thread with more objects is not examined, since that pauses it for about 1.3 µs per object, and takes about 400 bytes of memory for
+   * each. No limit if undefined.
+   */
   readonly maxObjectsPerThread?: number;
+  /** The same for the main thread, which serves no clients; {@link maxObjectsPerThread} if undefined. */
+  readonly maxObjectsOfMain?: number;
 }
 
 /** 100 times a second, as Go's profiler and Google Cloud Profiler do. */
@@ -65,8 +70,9 @@ const MAIN = "main";
 
 /** Takes profiles of all threads of this process, one at a time. Costs nothing between profiles. */
 export class Profiler implements Disposable {
+  /** Shared by all profilers of the process, since they give orders to the same threads. */
+  static readonly #turns = new PQueue({ concurrency: 1 });
   readonly #clock: Clock;
-  readonly #turns = new PQueue({ concurrency: 1 });
   readonly #stop = new AbortController();
   /** When the profile that is being taken will be over, on the monotonic clock. */
   #endsAt = 0;
@@ -82,8 +88,8 @@ export class Profiler implements Disposable {
   }
 
   /** Throws the reason of the signal, or {@link ProfilerBusy}. */
-  takeHeap({ maxObjectsPerThread, ...options }: HeapOptions): Promise<TakenProfile> {
-    return this.#inTurn(options, (signal) => this.#examine(maxObjectsPerThread, signal));
+  takeHeap(options: HeapOptions): Promise<TakenProfile> {
+    return this.#inTurn(options, (signal) => this.#examine(options, signal));
   }
 
   /** Ends the profile that is being taken. */
@@ -95,11 +101,12 @@ export class Profiler implements Disposable {
     { signal, wait }: Pick<CpuOptions, "signal" | "wait">,
     take: (signal: AbortSignal) => Promise<TakenProfile>,
   ): Promise<TakenProfile> {
-    const isBusy = this.#turns.pending + this.#turns.size > 0;
+    const turns = Profiler.#turns;
+    const isBusy = turns.pending + turns.size > 0;
     if (isBusy && !wait) throw new ProfilerBusy(Math.max(0, this.#endsAt - this.#clock.elapsed()));
     const ending = AbortSignal.any([signal, this.#stop.signal]);
     ending.throwIfAborted();
-    const turn = this.#turns.add(async () => {
+    const turn = turns.add(async () => {
       ending.throwIfAborted();
       return await take(ending);
     });
@@ -123,15 +130,25 @@ export class Profiler implements Disposable {
     const { user, system } = process.cpuUsage(usage);
     sampling.move();
     broadcast({ kind: "stop_cpu", replyTo: replies.name });
-    await replies.collect(members.present.length, CPU_REPLY_MS, { clock: this.#clock, signal });
+    // Threads that joined since then reply as well.
+    const silent = () => {
+      const replied = new Set(replies.received.map(({ member }) => member));
+      return members.present.filter(({ member }) => !replied.has(member));
+    };
+    await replies.collect(() => silent().length === 0, CPU_REPLY_MS, { clock: this.#clock, signal });
     const profiles = replies.received.map(({ profile }) => profile);
-    const silent = without(namesOf(members.present), namesOf(replies.received));
-    const missing = [...members.missing, ...silent];
+    const missing = [...members.missing, ...namesOf(silent())];
     const timed = timeSamples(profiles, (user + system) * 1_000);
     return { kind: "cpu", startedAt, durationMs, ...timed, missing };
   }
 
-  async #examine(maxObjects: number | undefined, signal: AbortSignal): Promise<TakenProfile> {
+  async #examine(
+    {
+      maxObjectsPerThread: ofOthers,
+      maxObjectsOfMain: ofMain = ofOthers,
+    }: Pick<HeapOptions, "maxObjectsPerThread" | "maxObjectsOfMain">,
+    signal: AbortSignal,
+  ): Promise<TakenProfile> {
     const { present, missing } = await this.#callRoll(signal);
     const startedAt = this.#clock.now();
     const started = this.#clock.elapsed();
@@ -142,7 +159,16 @@ export class Profiler implements Disposable {
     const silent: string[] = [];
     // One after the other, so that not all threads pause at once.
     for (const { member, thread } of present) {
-      const nodes = await untilAborted(worker.call({ member, maxObjects, limitMs: HEAP_REPLY_MS }), signal);
+      using _ = threadExamined(thread);
+      const maxObjects = thread === MAIN ? ofMain : ofOthers;
+      signal.throwIfAborted();
+      // A thread cannot be stopped once it examines its heap. Until then it gets no such order again.
+      const call = worker.call({ member, maxObjects, limitMs: HEAP_REPLY_MS });
+      // One heap that cannot be read, such as a Worker without memory for it, costs no profile of the others.
+      const nodes = await untilAborted(
+        call.catch(() => undefined),
+        this.#stop.signal,
+      );
       if (nodes === undefined) silent.push(thread);
       else threads.push({ thread, nodes });
     }
@@ -156,7 +182,8 @@ export class Profiler implements Disposable {
     using replies = new Replies<Member>();
     const expected = [MAIN, ...runningThreads()];
     broadcast({ kind: "roll_call", replyTo: replies.name });
-    await replies.collect(expected.length, ROLL_CALL_MS, { clock: this.#clock, signal });
+    const isComplete = () => replies.received.length >= expected.length;
+    await replies.collect(isComplete, ROLL_CALL_MS, { clock: this.#clock, signal });
     return { present: replies.received, missing: without(expected, namesOf(replies.received)) };
   }
 }

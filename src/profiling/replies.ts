@@ -21,11 +21,11 @@ export class Replies<Reply> implements Disposable {
     };
   }
 
-  /** Resolves when there are `count` replies, or after `ms` milliseconds. Rejects with the reason of the signal. */
-  async collect(count: number, ms: number, { clock, signal }: CollectParts): Promise<void> {
+  /** Resolves when {@link received} is complete, or after `ms` milliseconds. Rejects with the reason of the signal. */
+  async collect(isComplete: () => boolean, ms: number, { clock, signal }: CollectParts): Promise<void> {
     const complete = Promise.withResolvers<void>();
     this.#onReply = () => {
-      if (this.received.length >= count) complete.resolve();
+      if (isComplete()) complete.resolve();
     };
     this.#onReply();
     await untilAborted(withTimeout(complete.promise, ms, clock), signal);

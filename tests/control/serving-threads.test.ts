@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import type { ThreadEnd } from "../../src/control/serving-thread.ts";
 import { ServingThreads } from "../../src/control/serving-threads.ts";
+import { threadExamined } from "../../src/platform/profiling/threads.ts";
 import type { ServingEvent } from "../../src/server/thread-events.ts";
 import type { FromServing, ServingSetup, ToServing } from "../../src/serving/messages.ts";
 import { eventually } from "../support/common/wait.ts";
@@ -122,3 +123,14 @@ describe("a lost thread", () => {
     expect([...threads.running()]).toEqual([]);
   });
 });
+
+test("a thread that stands still while a profile examines its heap is not replaced, but afterwards", async () => {
+  using opened = openThreads([serves, serves]);
+  const { threads, names } = opened;
+  const examined = threadExamined("http-1");
+  await threads.start();
+  await Bun.sleep(6_500);
+  expect(names()).toEqual(["thread_started"]);
+  examined[Symbol.dispose]();
+  await eventually(() => expect(names()).toContain("thread_lost"), SOON);
+}, 30_000);

@@ -150,6 +150,10 @@ describe("responses match the OpenAPI documents", () => {
       expect([path, query, response.status]).toEqual([path, query, expected]);
       await checker.expect("POST", path, response);
     }
+    const page = { method: "POST", headers: { origin: "https://example.com" } };
+    const response = await fetch(`${managed.url}/debug/heap`, page);
+    expect(response.status).toBe(403);
+    await checker.expect("POST", "/debug/heap", response);
   });
 
   test("of POST /v1/invalidate", async () => {

@@ -81,6 +81,7 @@ function openHandler(overrides: Partial<LogEventService> = {}, files: IdListSett
       headerCount: 1,
       clientAddress: "",
       setDeadline: () => {},
+      endWithInput: () => {},
     });
 }
 

@@ -15,6 +15,7 @@ import { IdListFiles } from "../../src/upstream/id-lists.ts";
 import { strictSupervisor } from "../support/common/supervisors.ts";
 import { eventually } from "../support/common/wait.ts";
 import { IdListUpstream, listed } from "../support/id-lists/id-list-upstream.ts";
+import { AS_ANYBODY } from "../support/relay/as-anybody.ts";
 import { type ManagedRelay, startManagedRelay } from "../support/relay/managed-relay.ts";
 import { isOnDeno } from "../support/relay/runtime.ts";
 import { FaultyStorage } from "../support/sqlite/faulty-storage.ts";
@@ -23,12 +24,6 @@ import { problemsOf, reported } from "../support/telemetry/status-report.ts";
 const key = "secret-folder-lists" as SdkKey;
 const first = listed("acme");
 const more = listed("globex");
-
-/** Removes the capability of root to access files against their mode. */
-const AS_ANYBODY =
-  process.getuid?.() === 0
-    ? ["setpriv", "--bounding-set", "-dac_override,-dac_read_search", "--inh-caps", "-all"]
-    : [];
 
 let root = "";
 beforeAll(async () => {

@@ -1,12 +1,14 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { freePort } from "../support/common/free-port.ts";
 import { eventually } from "../support/common/wait.ts";
 import { cpu, FakeCloudProfilerApi } from "../support/profiling/cloud-profiler-api.ts";
 import { cloudEnvironment, FORCED, startCloudRelay } from "../support/profiling/cloud-relay.ts";
 import { FakeGoogleTokens, TOKEN_HOSTS } from "../support/profiling/google-tokens.ts";
 import { FakeMetadataServer } from "../support/profiling/metadata-server.ts";
+import { AS_ANYBODY } from "../support/relay/as-anybody.ts";
 import { startManagedRelay } from "../support/relay/managed-relay.ts";
 import { Authority, pemOf } from "../support/relay/pki.ts";
 import { OutboundProxy } from "../support/upstream/outbound-proxy.ts";
@@ -148,6 +150,29 @@ describe("credentials that cannot be used are one line with what to do, and the 
     expect((await managed.get("/readyz")).status).toBe(200);
     expect(api.creates).toEqual([]);
     expect(await managed.relay.stop()).toBe(0);
+  });
+
+  test("a server of tokens that cannot be reached", async () => {
+    await using running = new AsyncDisposableStack();
+    const { tokens, env: shared } = await startGoogle(running);
+    const path = writeFile("unreachable.json", tokens.serviceAccount);
+    const proxy = `http://127.0.0.1:${await freePort()}`;
+    const env = { ...shared, HTTPS_PROXY: proxy, https_proxy: proxy, GOOGLE_APPLICATION_CREDENTIALS: path };
+    const managed = running.use(await startManagedRelay({ mode: "http", args: [FORCED], env }));
+    const line = /no access token: [^;]+; allow connections to the server of tokens .*HTTPS_PROXY/;
+    await eventually(() => expect(managed.relay.output()).toMatch(line), PATIENT);
+  }, 40_000);
+
+  test("a file that the user of the relay may not read", async () => {
+    await using api = await FakeCloudProfilerApi.start();
+    const path = writeFile("unreadable.json", "{}");
+    chmodSync(path, 0o000);
+    const env = { ...cloudEnvironment(api, undefined), GOOGLE_APPLICATION_CREDENTIALS: path };
+    await using managed = await startManagedRelay({
+      ...{ mode: "http", args: [FORCED], env, through: AS_ANYBODY },
+    });
+    const line = "GOOGLE_APPLICATION_CREDENTIALS cannot be read (EACCES); let the user of the relay read";
+    await eventually(() => expect(managed.relay.output()).toContain(line), PATIENT);
   });
 
   test("a metadata server that does not answer, after seconds", async () => {

@@ -168,14 +168,14 @@ test.each([
 
 describe("a profile that cannot be uploaded is dropped, and the next one is taken", () => {
   test.each([
-    ["400", refusal(400, "INVALID_ARGUMENT")],
-    ["500", refusal(500, "INTERNAL")],
-    ["a closed connection", { kind: "hang-up" }],
-  ] satisfies [string, ApiAnswer][])("%s", async (_, answer) => {
+    ["400", [refusal(400, "INVALID_ARGUMENT")]],
+    ["500, twice", [refusal(500, "INTERNAL"), refusal(500, "INTERNAL")]],
+    ["a closed connection, twice", [{ kind: "hang-up" }, { kind: "hang-up" }]],
+  ] satisfies [string, ApiAnswer[]][])("%s", async (_, answers) => {
     await using agent = await startAgent();
     const { api, health, events } = agent;
     agent.agent.setEnabled("flag", true);
-    api.onUpload.push(answer);
+    api.onUpload.push(...answers);
     await waitAfterUpload(agent);
     expect(health.slice(-2)).toEqual(["dropped", expect.stringMatching(/^upload of a profile: /)]);
     await waitAfterUpload(agent);
@@ -186,14 +186,36 @@ describe("a profile that cannot be uploaded is dropped, and the next one is take
     expect(events.at(-1)).toMatchObject({ kind: "cloud_profile_uploaded", profile: "heap", isFirst: true });
   });
 
-  test("an upload that hangs, after a minute", async () => {
+  test.each([
+    ["500", refusal(500, "INTERNAL")],
+    ["429", refusal(429, "RESOURCE_EXHAUSTED")],
+    ["a closed connection", { kind: "hang-up" }],
+  ] satisfies [string, ApiAnswer][])(
+    "but it is tried once more, without a word, after %s",
+    async (_, answer) => {
+      await using agent = await startAgent();
+      const { api, health } = agent;
+      agent.agent.setEnabled("flag", true);
+      api.onUpload.push(answer);
+      await waitAfterUpload(agent);
+      expect(api.uploads).toHaveLength(1);
+      expect(new Set(health)).toEqual(new Set(["opened", "works"]));
+      expect(api.violations).toEqual([]);
+    },
+  );
+
+  test("an upload that hangs, after a minute, and another one", async () => {
     await using agent = await startAgent();
     const { api, health, clock } = agent;
     agent.agent.setEnabled("flag", true);
-    api.onUpload.push({ kind: "hold" });
+    api.onUpload.push({ kind: "hold" }, { kind: "hold" });
     await agent.untilHeld();
     api.answer(heap);
-    await eventually(() => expect(api.onUpload).toEqual([]), { withinMs: 10_000 });
+    await eventually(() => expect(api.onUpload).toHaveLength(1), { withinMs: 10_000 });
+    await clock.advance(MINUTE_MS);
+    await eventually(() => expect(clock.nextWakeInMs).toBe(10_000));
+    await clock.advance(10_000);
+    await eventually(() => expect(api.onUpload).toEqual([]));
     await clock.advance(MINUTE_MS);
     await eventually(() => expect(health.at(-1)).toBe("upload of a profile: no answer within 60 s"));
   });

@@ -72,6 +72,7 @@ export class Http1Connection implements RequestSink {
       write: (...parts) => this.#write(...parts),
       startStream: (exchange) => this.#startStream(exchange),
       isDraining: () => this.#isDraining,
+      isInputOver: () => this.#isInputOver,
       copies: transport.copies,
       get clientAddress() {
         return transport.clientAddress;
@@ -215,6 +216,7 @@ export class Http1Connection implements RequestSink {
     last.mustClose = true;
     if (!last.body.isComplete) last.body.fail(new Error("the request ended early"));
     const [first] = this.#exchanges;
+    first?.inputEnded();
     if (first?.isStreaming) this.#startStream(first);
     this.#advance();
   }

@@ -12,6 +12,8 @@ export interface ExchangeConnection {
   /** A response without an end has begun. */
   startStream(exchange: Http1Exchange): void;
   isDraining(): boolean;
+  /** Whether the client sends no more. */
+  isInputOver(): boolean;
   readonly keepAliveTimeoutS: number;
   readonly copies: boolean;
   readonly clientAddress: string;
@@ -30,6 +32,8 @@ export class Http1Exchange implements RequestContext, Http1ResponseTarget {
   isStarted = false;
   isResponded = false;
   isStreaming = false;
+  /** Whether the end of what the client sends ends the request as well. */
+  #endsWithInput = false;
   #isContinued = false;
   mustClose: boolean;
 
@@ -73,6 +77,16 @@ export class Http1Exchange implements RequestContext, Http1ResponseTarget {
 
   setDeadline(ms: number): void {
     if (!this.isResponded) this.#connection.setDeadline(ms);
+  }
+
+  endWithInput(): void {
+    this.#endsWithInput = true;
+    if (this.#connection.isInputOver()) this.inputEnded();
+  }
+
+  /** The client sends no more. */
+  inputEnded(): void {
+    if (this.#endsWithInput) this.abort(new Error("the client sends no more"));
   }
 
   write(...parts: Uint8Array[]): Promise<void> | undefined {

@@ -16,11 +16,12 @@ const MAX_SECONDS = 60;
 /** A heap profile examines one thread after the other, each of them for some seconds at most. */
 const HEAP_TIMEOUT_MS = 10 * 60_000;
 
-/** A snapshot of more would pause a thread for longer than a second, and after 5 s it is replaced. */
-const MAX_OBJECTS = 1_000_000;
+/** A snapshot of more would pause a thread for longer than a second, and its clients with it. */
+const MAX_OBJECTS = 500_000;
 
 const IS_OFF =
   "Profiles are turned off: start the relay with --debug-endpoints, or set it in the --config file";
+const IS_PAGE = "Pages of a browser may take no profile: use a client such as curl";
 const WRONG_METHOD = "A profile costs time, so that it is taken only by POST: curl -X POST";
 const WRONG_SECONDS = `The query field seconds is not valid: expected a whole number from 1 to ${MAX_SECONDS}`;
 const WRONG_FORMAT = "The query field format is not valid: expected pprof or devtools";
@@ -63,14 +64,21 @@ async function guard(
   if (req.method !== "POST") {
     return errorResponse(405, { message: WRONG_METHOD, headers: { allow: "POST" } });
   }
+  // Browsers send it with every POST. Any page could have profiles taken, one after the other, and needs no response for that.
+  if (req.header("origin") !== undefined) return errorResponse(403, { message: IS_PAGE });
   const query = new URL(req.url).searchParams;
   const format = readFormat(query.get("format"));
   if (format === undefined) return errorResponse(400, { message: WRONG_FORMAT });
   if ([...query.keys()].some((name) => !fields.includes(name))) {
     return errorResponse(400, { message: `${UNKNOWN_FIELD}: expected ${fields.join(" or ")}` });
   }
+  const repeated = fields.find((name) => query.getAll(name).length > 1);
+  if (repeated !== undefined) {
+    return errorResponse(400, { message: `The query field ${repeated} is given more than once` });
+  }
   const take = prepare(query);
   if (typeof take === "string") return errorResponse(400, { message: take });
+  env.endWithInput();
   try {
     const profile = await take();
     const file = await encode(profile, format);

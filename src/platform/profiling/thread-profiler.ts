@@ -9,12 +9,24 @@ export class ThreadProfiler {
   readonly #thread: string;
   readonly #member = crypto.randomUUID();
   #sampling: Session | undefined;
+  /** Settles when the orders until now have been followed. */
+  #last: Promise<void> = Promise.resolve();
 
   constructor(thread: string) {
     this.#thread = thread;
   }
 
-  async follow(order: ProfilingOrder): Promise<void> {
+  /**
+   * Follows orders one after the other, as they come: otherwise a stop that comes while a start waits for the inspector, or for this
+   * code to load, would find nothing to stop, and the thread would take samples for ever.
+   */
+  follow(order: ProfilingOrder): Promise<void> {
+    const followed = this.#last.then(() => this.#follow(order));
+    this.#last = followed.catch(() => {});
+    return followed;
+  }
+
+  async #follow(order: ProfilingOrder): Promise<void> {
     const self = { member: this.#member, thread: this.#thread };
     switch (order.kind) {
       case "roll_call":
@@ -38,7 +50,11 @@ export class ThreadProfiler {
 
   /** Drops what was sampled before, if anything was. */
   async #startSampling(intervalUs: number): Promise<void> {
-    await this.#stopSampling();
+    if (this.#sampling !== undefined) {
+      await call(this.#sampling, "Profiler.stop");
+      await restart(this.#sampling, intervalUs);
+      return;
+    }
     const session = new Session();
     session.connect();
     this.#sampling = session;

@@ -34,8 +34,17 @@ const MAX_RETRY_MS = 3_600_000;
 /** After each profile, so that no server can keep this process busy with profiles. */
 const PAUSE_MS = 10_000;
 
-/** A heap profile pauses a thread for about 1.3 µs per object. */
-const MAX_OBJECTS_PER_THREAD = 100_000;
+/**
+ * Before an upload that failed is tried once more. In a large fleet the next profile of this relay is hours away, and until then the
+ * export would count as failing.
+ */
+const UPLOAD_RETRY_MS = 10_000;
+
+/**
+ * A heap profile pauses a thread for about 1.3 µs per object. The main thread serves no clients, and has 90,000 objects before it has
+ * done anything.
+ */
+const HEAP_LIMITS = { maxObjectsPerThread: 100_000, maxObjectsOfMain: 250_000 };
 
 /** Takes profiles when Google Cloud Profiler asks for them. */
 export class CloudAgent {
@@ -80,20 +89,21 @@ export class CloudAgent {
     }
   }
 
-  /** A profile that cannot be uploaded is dropped: the next one is as good. */
+  /** A profile that cannot be uploaded is dropped: the next one is as good. Of what may pass, it is tried once more. */
   async #deliver(profile: RequestedProfile, signal: AbortSignal): Promise<void> {
-    const { api, profiler, clock, emit, health } = this.#options;
+    const { profiler, clock, emit, health } = this.#options;
     const startedAt = clock.elapsed();
     const { kind, seconds } = profile;
     const taken =
       kind === "cpu"
         ? await profiler.takeCpu({ seconds, signal, wait: true })
-        : await profiler.takeHeap({ signal, wait: true, maxObjectsPerThread: MAX_OBJECTS_PER_THREAD });
+        : await profiler.takeHeap({ signal, wait: true, ...HEAP_LIMITS });
     const bytes = await encodePprof(taken);
-    const uploaded = await this.#signed(
-      ({ labels }, headers) => api.upload(profile, { bytes, labels }, headers, signal),
-      signal,
-    );
+    let uploaded = await this.#upload(profile, bytes, signal);
+    if (uploaded.kind === "failed" && mayPass(uploaded)) {
+      await clock.sleep(UPLOAD_RETRY_MS, signal);
+      uploaded = await this.#upload(profile, bytes, signal);
+    }
     this.#isUploadFailing = uploaded.kind === "failed";
     if (uploaded.kind === "failed") {
       health.dropped(1);
@@ -104,6 +114,14 @@ export class CloudAgent {
     const isFirst = ++this.#uploads === 1;
     const tookMs = clock.elapsed() - startedAt;
     emit({ kind: "cloud_profile_uploaded", profile: kind, bytes: bytes.byteLength, tookMs, isFirst });
+  }
+
+  #upload(profile: RequestedProfile, bytes: Uint8Array, signal: AbortSignal) {
+    const { api } = this.#options;
+    return this.#signed(
+      ({ labels }, headers) => api.upload(profile, { bytes, labels }, headers, signal),
+      signal,
+    );
   }
 
   /** Sends a request, and once more with new credentials if the server rejects those that were in use. */
@@ -163,5 +181,11 @@ export class CloudAgent {
   }
 }
 
+/** Whether a failure is one of the network or the server, not of the request. */
+function mayPass({ status }: ApiFailure): boolean {
+  return status === undefined || status === TOO_MANY_REQUESTS || status >= 500;
+}
+
+const TOO_MANY_REQUESTS = 429;
 const UNAUTHORIZED = 401;
 const FORBIDDEN = 403;

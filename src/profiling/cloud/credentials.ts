@@ -66,7 +66,7 @@ export async function findCredentials(
     return { kind: "found", credentials: { source, account, project, headers } };
   } catch (error) {
     signal.throwIfAborted();
-    return { kind: "failed", reason: describeMissing(error, noMetadata), fix: HOW_TO };
+    return { kind: "failed", ...describeMissing(error, noMetadata) };
   }
 }
 
@@ -87,7 +87,7 @@ async function readHeaders(client: AuthClient, signal: AbortSignal): Promise<Hea
     return { kind: "headers", headers: Object.fromEntries(headers) };
   } catch (error) {
     signal.throwIfAborted();
-    const fix = "check that the account and its key exist, and the clock of this machine";
+    const fix = isUnreachable(error) ? REACH_TOKENS : CHECK_ACCOUNT;
     return { kind: "failed", reason: `no access token: ${describeFailure(error)}`, fix };
   }
 }
@@ -97,20 +97,31 @@ function within<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
 }
 
 const HOW_TO = "set GOOGLE_APPLICATION_CREDENTIALS to the JSON file of a service account";
+const CHECK_ACCOUNT = "check that the account and its key exist, and the clock of this machine";
+const REACH_TOKENS =
+  "allow connections to the server of tokens (oauth2.googleapis.com, or those that the file of credentials names), or set HTTPS_PROXY";
 
 /** The library has no codes for its own errors: those with neither a response nor a code are about the file. */
-function describeMissing(error: unknown, noMetadata: string | undefined): string {
+function describeMissing(
+  error: unknown,
+  noMetadata: string | undefined,
+): Pick<CredentialsFailure, "reason" | "fix"> {
   const { message = "", code, response } = error as LibraryError;
   if (/default credentials/i.test(message)) {
-    return `no credentials: no file is given, and there is no metadata server (${noMetadata})`;
+    const reason = `no credentials: no file is given, and there is no metadata server (${noMetadata})`;
+    return { reason, fix: HOW_TO };
   }
   if (response === undefined && code !== undefined && FILE_CODES.includes(code)) {
-    return `GOOGLE_APPLICATION_CREDENTIALS cannot be read (${code})`;
+    const reason = `GOOGLE_APPLICATION_CREDENTIALS cannot be read (${code})`;
+    return {
+      reason,
+      fix: code === "EACCES" ? "let the user of the relay read the file and its folder" : HOW_TO,
+    };
   }
   if (/GOOGLE_APPLICATION_CREDENTIALS/.test(message)) {
-    return `GOOGLE_APPLICATION_CREDENTIALS is not a file with credentials`;
+    return { reason: "GOOGLE_APPLICATION_CREDENTIALS is not a file with credentials", fix: HOW_TO };
   }
-  return `credentials cannot be used: ${describeFailure(error)}`;
+  return { reason: `credentials cannot be used: ${describeFailure(error)}`, fix: HOW_TO };
 }
 
 const FILE_CODES: readonly string[] = ["ENOENT", "EACCES", "EISDIR", "ENOTDIR", "ELOOP"];
@@ -120,6 +131,13 @@ interface LibraryError {
   readonly name?: string;
   readonly code?: string;
   readonly response?: { readonly status?: number; readonly data?: unknown };
+}
+
+/** Whether there was no answer. An invalid key fails with a code of OpenSSL. */
+function isUnreachable(error: unknown): boolean {
+  const { name, code, response } = error as LibraryError;
+  if (response !== undefined) return false;
+  return name === "TimeoutError" || (code !== undefined && !code.startsWith("ERR_OSSL_"));
 }
 
 /** Returns what a server of tokens answered, by its codes alone, or why there was no answer. */

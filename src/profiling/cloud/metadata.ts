@@ -16,7 +16,7 @@ export class MetadataServer {
   async findProblem(signal: AbortSignal): Promise<string | undefined> {
     try {
       const { status, isGoogle } = await this.#get("project/project-id", signal);
-      if (!isGoogle) return "the server at its address is another one";
+      if (!isGoogle) return "another server answers at its address";
       return status === 200 || status === 404 ? undefined : `it answers ${status}`;
     } catch (error) {
       signal.throwIfAborted();

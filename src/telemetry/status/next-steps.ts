@@ -109,8 +109,8 @@ const NEXT_STEPS: Readonly<Record<ProblemKind, NextStep>> = {
     doc: "log-events.md, Spool on disk",
   },
   sink_failing: {
-    step: "Check the address of the destination, and that it runs. Clients notice nothing, and /metrics has every value.",
-    doc: "monitoring.md, Push metrics",
+    step: "Do what the detail says. If it names an error alone, check the address of the destination, and that it runs. Clients notice nothing, and /metrics has every metric.",
+    doc: "monitoring.md, StatsigRelaySinkFailing",
   },
   certificate_expires: {
     step: "Replace the files of --x509-server-cert-path and --x509-server-key-path: they are loaded within seconds, and connections stay open.",

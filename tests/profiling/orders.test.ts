@@ -1,0 +1,101 @@
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { once } from "node:events";
+import { broadcast, type CpuReply, type Member } from "../../src/platform/profiling/orders.ts";
+import { within } from "../support/common/wait.ts";
+
+const EVERY_MS = { intervalUs: 10_000 };
+
+/** A thread that has joined, and what it replies. */
+interface Joined extends Disposable {
+  readonly worker: Worker;
+  readonly replyTo: string;
+  /** Resolves with the next reply. */
+  next(): Promise<Member | CpuReply>;
+  /** Replies that were not taken by `next`. */
+  readonly rest: readonly (Member | CpuReply)[];
+}
+
+async function startJoined(): Promise<Joined> {
+  const worker = new Worker(new URL("../support/profiling/joined-worker.ts", import.meta.url));
+  await within(once(worker, "message"), 10_000, "the thread to join");
+  const replyTo = `orders-${crypto.randomUUID()}`;
+  const channel = new BroadcastChannel(replyTo);
+  const rest: (Member | CpuReply)[] = [];
+  let wake = Promise.withResolvers<void>();
+  channel.onmessage = ({ data }: { readonly data: Member | CpuReply }) => {
+    rest.push(data);
+    wake.resolve();
+  };
+  const next = async () => {
+    for (let reply = rest.shift(); ; reply = rest.shift()) {
+      if (reply !== undefined) return reply;
+      await within(wake.promise, 10_000, "a reply");
+      wake = Promise.withResolvers();
+    }
+  };
+  const dispose = () => {
+    channel.close();
+    worker.terminate();
+  };
+  return { worker, replyTo, next, rest, [Symbol.dispose]: dispose };
+}
+
+let joined: Joined;
+beforeEach(async () => {
+  joined = await startJoined();
+});
+afterEach(() => joined[Symbol.dispose]());
+
+/** Resolves once the thread has followed all orders before. */
+async function followed(): Promise<void> {
+  broadcast({ kind: "roll_call", replyTo: joined.replyTo });
+  expect(await joined.next()).not.toHaveProperty("profile");
+}
+
+/** Whether the thread takes samples: then it has a profile to return. */
+async function isSampling(): Promise<boolean> {
+  broadcast({ kind: "stop_cpu", replyTo: joined.replyTo });
+  broadcast({ kind: "roll_call", replyTo: joined.replyTo });
+  const hasProfile = "profile" in (await joined.next());
+  if (hasProfile) await joined.next();
+  return hasProfile;
+}
+
+describe("orders that come at once", () => {
+  test.each(["first", "later"])("are followed one after the other: the %s ones", async (which) => {
+    if (which === "later") await followed();
+    broadcast({ kind: "start_cpu", ...EVERY_MS });
+    broadcast({ kind: "start_cpu", ...EVERY_MS });
+    broadcast({ kind: "stop_cpu", replyTo: joined.replyTo });
+    broadcast({ kind: "roll_call", replyTo: joined.replyTo });
+    expect(await joined.next()).toHaveProperty("profile");
+    expect(await joined.next()).not.toHaveProperty("profile");
+    expect(joined.rest).toEqual([]);
+  });
+
+  test.each(["first", "later"])(
+    "leave no thread sampling if the profile is cancelled: the %s ones",
+    async (which) => {
+      if (which === "later") await followed();
+      broadcast({ kind: "start_cpu", ...EVERY_MS });
+      broadcast({ kind: "start_cpu", ...EVERY_MS });
+      broadcast({ kind: "stop_cpu" });
+      // Without a queue, the start would be followed after the stop.
+      await Bun.sleep(200);
+      expect(await isSampling()).toBe(false);
+    },
+  );
+
+  test("leave no thread sampling whose event loop did not run meanwhile", async () => {
+    const busy = once(joined.worker, "message");
+    joined.worker.postMessage(1_000);
+    await within(busy, 5_000, "the thread to be busy");
+    broadcast({ kind: "roll_call", replyTo: joined.replyTo });
+    broadcast({ kind: "start_cpu", ...EVERY_MS });
+    await Bun.sleep(100);
+    broadcast({ kind: "stop_cpu" });
+    await joined.next();
+    await Bun.sleep(200);
+    expect(await isSampling()).toBe(false);
+  });
+});
