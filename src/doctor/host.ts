@@ -71,6 +71,8 @@ function toPortResult(
         `set --${option} to a port above 1023, or add AmbientCapabilities=CAP_NET_BIND_SERVICE to the systemd unit`,
       );
     case "EADDRNOTAVAIL":
+    // From Deno.
+    case "EINVAL":
       return failed(`${shown}: this machine has no such address`, "correct or remove --bind-address");
     default:
       return failed(`${shown} cannot be opened (${problem})`, "correct --bind-address and the port");

@@ -46,8 +46,9 @@ function readValues(bytes: Uint8Array): readonly DerValue[] {
   const values: DerValue[] = [];
   for (let at = 0; at + 1 < bytes.length; ) {
     const first = bytes[at + 1] ?? 0;
-    // From 0x80 on, the low bits are the number of bytes of the length.
-    const lengthBytes = first < 0x80 ? 0 : first & 0x7f;
+    if (first === INDEFINITE) break;
+    // Beyond that, the low bits are the number of bytes of the length.
+    const lengthBytes = first < INDEFINITE ? 0 : first & 0x7f;
     if (lengthBytes > MAX_LENGTH_BYTES) break;
     const start = at + 2 + lengthBytes;
     const length = bytes.subarray(at + 2, start).reduce((sum, byte) => 256 * sum + byte, 0);
@@ -58,6 +59,9 @@ function readValues(bytes: Uint8Array): readonly DerValue[] {
   }
   return values;
 }
+
+/** A length that BER has and DER does not. */
+const INDEFINITE = 0x80;
 
 /** A certificate is much shorter than 16 MB. */
 const MAX_LENGTH_BYTES = 3;

@@ -97,6 +97,19 @@ describe.skipIf(deno === undefined)("the relay on Deno", () => {
     expect(await events.relay.stop()).toBe(0);
   }, 20_000);
 
+  test("repeats a request with log events only itself, and reports that", async () => {
+    await using events = await startEventRelay();
+    const { sdkKey } = publishKey(events.upstream, "secret-deno-reset");
+    const post = (eventName: string) => events.post(sdkKey, { events: [{ eventName }] });
+    expect((await post("first")).status).toBe(202);
+    await eventually(() => expect(events.forwarded(sdkKey)).toHaveLength(1));
+    // The second request is sent on the connection of the first one.
+    events.upstream.misbehave({ kind: "reset" }, { times: 1 });
+    expect((await post("second")).status).toBe(202);
+    await eventually(() => expect(events.forwarded(sdkKey)).toHaveLength(3), { withinMs: 10_000 });
+    expect(events.relay.output()).toContain("log events not forwarded, retrying");
+  }, 20_000);
+
   test("killed and restarted without upstream, it serves what the local backup has", async () => {
     const folder = mkdtempSync(join(tmpdir(), "sfp-deno-"));
     try {

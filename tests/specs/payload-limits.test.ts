@@ -155,7 +155,9 @@ describe("a large version", () => {
     await eventually(async () => expect((await fetch(`${relay.httpUrl}/v1/health`)).ok).toBe(true));
     const idle = relay.rssBytes();
     const peaks: number[] = [];
-    for (; served < 6; served++) {
+    // Deno's memory grows for six versions, and stays after that: measured over 14.
+    const { settled, count } = isOnDeno ? { settled: 5, count: 10 } : { settled: 1, count: 6 };
+    for (; served < count; served++) {
       relay.resetPeakRss();
       await eventually(
         async () => {
@@ -168,8 +170,8 @@ describe("a large version", () => {
     }
     // Measured: 4 to 5 times, on Deno 11, including one and a half for the Worker and its compiled code.
     expect(Math.max(...peaks)).toBeLessThan((isOnDeno ? 15 : 8) * bytes);
-    expect(peaks.at(-1)).toBeLessThan((peaks[1] ?? 0) + 1.5 * bytes);
-  }, 60_000);
+    expect(peaks.at(-1)).toBeLessThan((peaks[settled] ?? 0) + 1.5 * bytes);
+  }, 120_000);
 
   test("is kept as gzip and in upstream's coding, and clients get the best of these that they accept", async () => {
     const json = specOf(FIRST_LCUT, 9_000_000);

@@ -103,12 +103,13 @@ describe("with --log-format json, every line of stdout and stderr is JSON", () =
       ["terminate", "serving-worker", "serving thread replaced"],
     ] as const;
     for (const [how, script, message] of deaths) {
-      const faults = [{ kind: "worker", script, how, afterMs: "SIGUSR1" }];
+      // SIGUSR1 also opens the debugger of Deno, which prints its address.
+      const faults = [{ kind: "worker", script, how, afterMs: "SIGUSR2" }];
       await using relay = await startRelay(upstream, {
         env: { ...preloadEnv(FAULTS), TEST_FAULTS: JSON.stringify(faults) },
       });
       await ask(relay);
-      relay.signal("SIGUSR1");
+      relay.signal("SIGUSR2");
       await untilLogged(relay, message);
       await relay.stop();
       linesOf(relay.output());

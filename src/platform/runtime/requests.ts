@@ -12,5 +12,7 @@ export interface SendOptions {
   readonly keepalive?: boolean;
   /** The default is HTTP/1.1. Rejects with the code HTTP2Unsupported if that is impossible. */
   readonly protocol?: "http2";
+  /** Whether the runtime may end a request that is silent for long; by default it may. */
+  readonly timeout?: false;
   readonly tls?: { readonly rejectUnauthorized: false };
 }

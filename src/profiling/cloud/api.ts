@@ -1,6 +1,8 @@
+import { sendRequest } from "#runtime/requests.ts";
 import { abortAfter } from "../../platform/abort.ts";
 import type { Clock } from "../../platform/clock.ts";
 import { describeNetworkError } from "../../platform/network-errors.ts";
+import type { SendOptions } from "../../platform/runtime/requests.ts";
 
 /** The names in the API of the profiles that the relay takes. */
 const PROFILE_TYPES = ["CPU", "HEAP"];
@@ -133,7 +135,7 @@ export class CloudProfilerApi {
     const limited = AbortSignal.any([signal, limit.signal]);
     abortAfter(limit, limitMs, this.#clock);
     const headers = { ...signed, "content-type": "application/json", "user-agent": this.#userAgent };
-    const request: RequestInit & { readonly timeout: false } = {
+    const request: SendOptions = {
       ...{ method, headers, signal: limited },
       ...(body !== undefined && { body: JSON.stringify(body) }),
       // A header has the access token, which must not be sent to another host.
@@ -142,7 +144,7 @@ export class CloudProfilerApi {
       timeout: false,
     };
     try {
-      const response = await fetch(`${this.#endpoint}/${path}`, request);
+      const response = await sendRequest(`${this.#endpoint}/${path}`, request);
       return { kind: "answered", status: response.status, json: parseJson(await readText(response)) };
     } catch (error) {
       signal.throwIfAborted();

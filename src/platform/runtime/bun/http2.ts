@@ -1,4 +1,4 @@
-import { constants, type ServerHttp2Session } from "node:http2";
+import { constants, type ServerHttp2Session, type ServerHttp2Stream } from "node:http2";
 import type { Socket } from "node:net";
 
 /**
@@ -26,12 +26,12 @@ export function closeSession(session: ServerHttp2Session): void {
   session.close();
 }
 
+/** Has a stream that its client resets close, whatever it waits for. Bun does that by itself. To be called for each stream that arrives. */
+export function closeOnReset(_stream: ServerHttp2Stream): void {}
+
 const ANY_STREAM = 0x7fffffff;
 
-/**
- * Announces the end of a connection by a GOAWAY that names no stream (RFC 9113, section 6.8): requests that the client has sent until it
- * reads that are still accepted.
- */
-export function announceEnd(session: ServerHttp2Session, _socket: Socket, debugData: Uint8Array): void {
+/** Announces that the session ends, by a GOAWAY that leaves all streams (RFC 9113, 6.8). `socket` is the connection of the session. */
+export function announceEnd(session: ServerHttp2Session, _socket: Socket, debugData: Buffer): void {
   session.goaway(constants.NGHTTP2_NO_ERROR, ANY_STREAM, debugData);
 }

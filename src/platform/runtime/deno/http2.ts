@@ -67,20 +67,32 @@ export function closeSession(session: ServerHttp2Session): void {
   });
 }
 
-const GOAWAY = 7;
+/**
+ * Has a stream that its client resets close, whatever it waits for. Deno 2.9 closes one that is reset with NO_ERROR only when all that was
+ * written to it is sent, which its client does not let happen any more. To be called for each stream that arrives.
+ */
+export function closeOnReset(stream: ServerHttp2Stream): void {
+  // Not within the event: see `destroySession`.
+  stream.once("aborted", () => setImmediate(() => stream.destroy()));
+}
+
 const ANY_STREAM = 0x7fffffff;
-const FRAME_HEADER_BYTES = 9;
+
+/** The type of a GOAWAY frame, and the length of its fields: the last stream and the error code (RFC 9113, 6.8). */
+const GOAWAY = 7;
+const GOAWAY_BYTES = 8;
+/** Length, type, flags and stream (RFC 9113, 4.1). */
+const HEADER_BYTES = 9;
 
 /**
- * Announces the end of a connection by a GOAWAY that names no stream (RFC 9113, section 6.8): requests that the client has sent until it
- * reads that are still accepted. After `session.goaway`, Deno ignores all further requests, whatever stream it names. So the frame goes
- * to the socket of the session, to which Deno always writes whole frames.
+ * Announces that the session ends, by a GOAWAY that leaves all streams (RFC 9113, 6.8). `socket` is the connection of the session.
+ * After `session.goaway`, nghttp2 ignores the streams that its client sends until it reads the frame. So the frame is written beside the
+ * session, which writes whole frames.
  */
-export function announceEnd(_session: ServerHttp2Session, socket: Socket, debugData: Uint8Array): void {
-  const frame = Buffer.alloc(FRAME_HEADER_BYTES + 8);
-  frame.writeUIntBE(8 + debugData.length, 0, 3);
+export function announceEnd(_session: ServerHttp2Session, socket: Socket, debugData: Buffer): void {
+  const frame = Buffer.alloc(HEADER_BYTES + GOAWAY_BYTES);
+  frame.writeUIntBE(GOAWAY_BYTES + debugData.length, 0, 3);
   frame[3] = GOAWAY;
-  frame.writeUInt32BE(ANY_STREAM, FRAME_HEADER_BYTES);
-  // The last four bytes are the error code, NO_ERROR.
+  frame.writeUInt32BE(ANY_STREAM, HEADER_BYTES);
   socket.write(Buffer.concat([frame, debugData]));
 }

@@ -69,6 +69,9 @@ class Exchange {
       ...tls,
       ...(isTls && { ALPNProtocols: ["http/1.1"] }),
     });
+    // Otherwise Deno 2.9.6 sends a request again whose connection was used before and ends without a response, even if `destroy` ended it
+    // (denoland/deno#36786): events would arrive twice.
+    Object.assign(this.#request, { _retrying: true });
     this.response = this.#receive(signal, method === "HEAD");
     this.#request.end(bytes);
   }

@@ -1,5 +1,6 @@
 import { getHeapStatistics, setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
+import { MessageChannel } from "node:worker_threads";
 import type { HeapSize } from "../threads.ts";
 
 declare const self: Worker & { close(): void };
