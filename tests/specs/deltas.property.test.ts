@@ -92,7 +92,7 @@ describe("deltas of random sequences of versions", () => {
       }),
       { numRuns: 150 },
     );
-    // Most payloads have deltas.
-    expect(applied).toBeGreaterThan(500);
+    // Most payloads have deltas: about 600 in 150 sequences.
+    expect(applied).toBeGreaterThan(300);
   }, 60_000);
 });
