@@ -11,6 +11,8 @@ const NOT_ON_DENO: Readonly<Record<string, string>> = {
   "tests/drop-in/swap-the-image-kubernetes.test.ts": "the image",
   "tests/cli/programs.test.ts": "the other names of an executable, which `deno run` does not have",
   "tests/doctor/grpc-health-probe.test.ts": "the same",
+  "tests/profiling/lost-threads.test.ts":
+    "threads that hang, which Deno cannot end, and heap profiles in a row, each of which takes seconds there",
   "tests/drop-in/probe.test.ts": "the same",
 };
 
