@@ -12,7 +12,7 @@ const NOT_ON_DENO: Readonly<Record<string, string>> = {
   "tests/cli/programs.test.ts": "the other names of an executable, which `deno run` does not have",
   "tests/doctor/grpc-health-probe.test.ts": "the same",
   "tests/profiling/lost-threads.test.ts":
-    "threads that hang, which Deno cannot end, and heap profiles in a row, each of which takes seconds there",
+    "threads that hang, which Deno cannot end, and heap profiles in a row, and one takes seconds there",
   "tests/drop-in/probe.test.ts": "the same",
 };
 
