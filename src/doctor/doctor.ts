@@ -28,6 +28,7 @@ import {
   runChecks,
 } from "./check.ts";
 import { cloudProfilerCheck } from "./cloud-profiler.ts";
+import { debugEndpointsCheck } from "./debug-endpoints.ts";
 import { checkHealth } from "./healthcheck.ts";
 import {
   coresCheck,
@@ -141,6 +142,7 @@ function createConfigChecks(config: Config, given: GivenConfig, env: Environment
     logEventsCheck({ ...eventsTarget, sdkKeys: preloadSdkKeys }),
     redisCheck(cache === "redis" ? { ...redis, clock: systemClock } : undefined),
     sinksCheck(findSinks(config, env, eventsTarget)),
+    debugEndpointsCheck(config.management),
     cloudProfilerCheck({ ...config.profiling.cloud, version: config.profiling.cloud.version ?? VERSION }),
     profilingGateCheck({ gate: config.profiling.gate, source, openPreparer }),
     clockCheck(endpoint),

@@ -44,7 +44,16 @@ describe("doctor reports no problem", () => {
     expect([...new Set(names)]).toEqual([
       ...["configuration", "CPUs", "file descriptors", "DNS", "proxy", "CA", "upstream"],
       ...["blob storage", "SDK keys", "ID lists", "log events"],
-      ...["Redis", "sinks", "cloud profiler", "profiling gate", "clock", "folders", "ports"],
+      ...[
+        "Redis",
+        "sinks",
+        "debug endpoints",
+        "cloud profiler",
+        "profiling gate",
+        "clock",
+        "folders",
+        "ports",
+      ],
       ...["certificate", "bootstrap files"],
     ]);
     expect(stdout).not.toContain(GOOD_KEY);
@@ -208,4 +217,29 @@ describe("doctor reports a problem and its fix", () => {
     const problems = problemsOf(upstream, tlsArgs({ certPath, keyPath: leaf.keyPath }));
     await expectProblem(problems, "certificate", /the chain breaks at certificate 2/, /order/);
   });
+});
+
+test.each<[string, readonly string[], RegExp]>([
+  [
+    "on all addresses",
+    ["--management-port", "8123", "--debug-endpoints"],
+    /^curl -fOJ -X POST http:\/\/127\.0\.0\.1:8123\/debug\/profile takes .* http:\/\/127\.0\.0\.1:8123\/debug\/heap one of memory$/,
+  ],
+  [
+    "on an address of IPv6",
+    ["--management-port", "8123", "--management-address", "::1", "--debug-endpoints"],
+    /^curl -fOJ -X POST http:\/\/\[::1\]:8123\/debug\/profile /,
+  ],
+  ["off", ["--management-port", "8123"], /^--debug-endpoints is not set/],
+  [
+    "without a management port",
+    ["--management-port", "0", "--debug-endpoints"],
+    /management port, which is off$/,
+  ],
+])("says how profiles are taken: %s", async (_, args, detail) => {
+  await using upstream = await startUpstream();
+  const env = { STATSIG_ENDPOINT: upstream.url, LOG_EVENT_STATSIG_ENDPOINT: upstream.url };
+  const { stdout } = await runRelay(["doctor", "--json", "http", "disabled", ...args], env);
+  const { checks } = JSON.parse(stdout) as { readonly checks: readonly { name: string; detail: string }[] };
+  expect(checks.find(({ name }) => name === "debug endpoints")?.detail).toMatch(detail);
 });
