@@ -27,19 +27,10 @@ export async function compile({ outfile, commit, target }: Compilation): Promise
   try {
     const built = join(aside, "statsig-forward-proxy");
     const result = await Bun.build({
-      // The bundler does not follow the URL of a Worker, so each Worker is an entry point.
-      entrypoints: [join(src, "main.ts"), ...(await findWorkerFiles())],
-      root: src,
-      // Profiles and errors name the functions, files and lines of the sources (docs/profiling.md has what this costs).
-      minify: { whitespace: true, syntax: true, identifiers: false },
+      ...(await toBuildConfig(commit)),
       sourcemap: "linked",
       bytecode: true,
-      format: "esm",
-      // Modules that are imported on demand are loaded only if their option is set.
-      splitting: true,
       metafile: true,
-      define: { SFP_BUILD_COMMIT: JSON.stringify(commit), ...withoutLocalPaths.define },
-      plugins: [resolveWorkersFromRoot(src), withoutLocalPaths.plugin, bundleGrpcExporter],
       compile: {
         outfile: built,
         // The relay must not read settings, or code to preload, from the directory that it is started in.
@@ -47,7 +38,6 @@ export async function compile({ outfile, commit, target }: Compilation): Promise
         autoloadBunfig: false,
         ...(target && { target: target.compile, executablePath: target.executablePath }),
       },
-      throw: false,
     });
     if (!result.success) throw new Error(result.logs.map(String).join("\n") || "the build failed");
     removeStaleSignature(built);
@@ -59,6 +49,23 @@ export async function compile({ outfile, commit, target }: Compilation): Promise
   }
 }
 
-export async function findWorkerFiles(): Promise<string[]> {
+/** Returns what the builds for both runtimes have in common. `workerExtension` is that of the files of Workers that the build makes. */
+export async function toBuildConfig(commit: string, workerExtension?: string) {
+  return {
+    // The bundler does not follow the URL of a Worker, so each Worker is an entry point.
+    entrypoints: [join(src, "main.ts"), ...(await findWorkerFiles())],
+    root: src,
+    // Profiles and errors name the functions, files and lines of the sources (docs/profiling.md has what this costs).
+    minify: { whitespace: true, syntax: true, identifiers: false },
+    format: "esm",
+    // Modules that are imported on demand are loaded only if their option is set.
+    splitting: true,
+    define: { SFP_BUILD_COMMIT: JSON.stringify(commit), ...withoutLocalPaths.define },
+    plugins: [resolveWorkersFromRoot(src, workerExtension), withoutLocalPaths.plugin, bundleGrpcExporter],
+    throw: false,
+  } satisfies Partial<Parameters<typeof Bun.build>[0]>;
+}
+
+async function findWorkerFiles(): Promise<string[]> {
   return (await Array.fromAsync(new Bun.Glob("**/*-worker.ts").scan({ cwd: src, absolute: true }))).sort();
 }

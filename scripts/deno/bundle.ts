@@ -1,8 +1,7 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { BunPlugin } from "bun";
-import { findWorkerFiles } from "../binary/compile.ts";
-import { bundleGrpcExporter, resolveWorkersFromRoot, withoutLocalPaths } from "../binary/source-changes.ts";
+import { toBuildConfig } from "../binary/compile.ts";
 import { root } from "../command.ts";
 
 const src = join(root, "src");
@@ -19,19 +18,12 @@ export interface Bundle {
  * prints. Throws if the build fails.
  */
 export async function bundleForDeno(folder: string, commit: string): Promise<Bundle> {
+  const config = await toBuildConfig(commit, "js");
   const result = await Bun.build({
-    // The bundler does not follow the URL of a Worker, so each Worker is an entry point.
-    entrypoints: [join(src, "main.ts"), ...(await findWorkerFiles())],
-    root: src,
+    ...config,
     outdir: folder,
     target: "node",
-    format: "esm",
-    splitting: true,
-    // Function names remain in profiles and stacks.
-    minify: { whitespace: true, syntax: true, identifiers: false },
-    define: { SFP_BUILD_COMMIT: JSON.stringify(commit), ...withoutLocalPaths.define },
-    plugins: [denoRuntime, resolveWorkersFromRoot(src, "js"), withoutLocalPaths.plugin, bundleGrpcExporter],
-    throw: false,
+    plugins: [denoRuntime, ...config.plugins],
   });
   if (!result.success) throw new Error(result.logs.map(String).join("\n") || "the build failed");
   writeFileSync(join(folder, "deno.json"), JSON.stringify({ unstable: UNSTABLE }));

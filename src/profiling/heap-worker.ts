@@ -1,8 +1,10 @@
 import { collectGarbage } from "#runtime/threads.ts";
+import { systemClock } from "../platform/clock.ts";
 import { broadcast, type HeapReply } from "../platform/profiling/orders.ts";
 import type { StackNode } from "../platform/profiling/stacks.ts";
 import { handleCalls } from "../platform/worker-calls.ts";
 import { summarizeHeap } from "./heap-snapshot.ts";
+import { Replies } from "./replies.ts";
 
 /** Asks for the heap of one thread. The snapshot, of tens of megabytes, comes straight to this Worker. */
 export interface HeapCall {
@@ -19,20 +21,15 @@ type HeapSum = readonly StackNode[] | undefined;
 handleCalls<HeapCall, HeapSum>(async ({ member, maxObjects, limitMs }) => {
   // The snapshot of the thread before, tens of megabytes.
   collectGarbage();
-  const replyTo = `profiling-${crypto.randomUUID()}`;
-  const channel = new BroadcastChannel(replyTo);
-  const replied = Promise.withResolvers<HeapReply | undefined>();
-  channel.onmessage = ({ data }: { readonly data: HeapReply }) => replied.resolve(data);
-  const timer = setTimeout(() => replied.resolve(undefined), limitMs);
-  try {
-    broadcast({ kind: "snapshot_heap", member, maxObjects, replyTo });
-    const reply = await replied.promise;
-    return reply && toNodes(reply);
-  } finally {
-    clearTimeout(timer);
-    channel.close();
-  }
+  using replies = new Replies<HeapReply>();
+  broadcast({ kind: "snapshot_heap", member, maxObjects, replyTo: replies.name });
+  await replies.collect(() => replies.received.length > 0, limitMs, { clock: systemClock, signal: NEVER });
+  const [reply] = replies.received;
+  return reply && toNodes(reply);
 });
+
+/** The one who waits ends this Worker instead. */
+const NEVER = new AbortController().signal;
 
 function toNodes(reply: HeapReply): readonly StackNode[] {
   if (reply.kind === "snapshot") return summarizeHeap(Buffer.from(reply.json).toString());

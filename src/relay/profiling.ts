@@ -20,8 +20,6 @@ interface ProfilingParts {
 
 interface RunningProfiling extends AsyncDisposable {
   readonly profiler: Profiler;
-  /** Sends profiles to Google Cloud while it is on. */
-  readonly cloud: CloudProfiler;
 }
 
 /**
@@ -39,7 +37,7 @@ export function startProfiling(config: Config, parts: ProfilingParts): RunningPr
     const turn = (on: boolean) => cloud.setEnabled("gate", on);
     running.use(new ProfilingGate({ ...gate, store: specs.store, supervisor, turn, emit }));
   }
-  return { profiler, cloud, [Symbol.asyncDispose]: () => running.disposeAsync() };
+  return { profiler, [Symbol.asyncDispose]: () => running.disposeAsync() };
 }
 
 function startCloudProfiler(

@@ -7,7 +7,6 @@ import {
   type ServerHttp2Session,
   type ServerHttp2Stream,
 } from "node:http2";
-import { closeOnReset } from "#runtime/http2.ts";
 import type { SharedBudget } from "../platform/shared-budget.ts";
 import type { EmitLimitEvent } from "./limits.ts";
 
@@ -59,7 +58,6 @@ export function watchArrivals(session: ServerHttp2Session, options: ArrivalOptio
   session.on("stream", (...args: StreamArguments) => {
     // Without a listener, an error of a client's stream would end the process.
     args[0].on("error", ignore);
-    closeOnReset(args[0]);
     if (arrived.push(args) === 1) setImmediate(processArrived);
     if (arrived.length % MAX_CANCELLED_PER_TURN > 0) return;
     if (arrived.filter(([stream]) => stream.destroyed).length >= MAX_CANCELLED_PER_TURN) onRapidReset();

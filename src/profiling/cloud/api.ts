@@ -1,6 +1,8 @@
 import { sendRequest } from "#runtime/requests.ts";
 import { abortAfter } from "../../platform/abort.ts";
 import type { Clock } from "../../platform/clock.ts";
+import { readBoundedText } from "../../platform/content/bounded-text.ts";
+import { parseJson } from "../../platform/content/json.ts";
 import { describeNetworkError } from "../../platform/network-errors.ts";
 import type { SendOptions } from "../../platform/runtime/requests.ts";
 
@@ -145,7 +147,11 @@ export class CloudProfilerApi {
     };
     try {
       const response = await sendRequest(`${this.#endpoint}/${path}`, request);
-      return { kind: "answered", status: response.status, json: parseJson(await readText(response)) };
+      return {
+        kind: "answered",
+        status: response.status,
+        json: parseJson((await readBoundedText(response, MAX_ANSWER_BYTES)) ?? ""),
+      };
     } catch (error) {
       signal.throwIfAborted();
       if (limit.signal.aborted) return { kind: "failed", reason: `no answer within ${limitMs / 1_000} s` };
@@ -161,26 +167,6 @@ interface Answer {
   readonly status: number;
   /** Undefined if the body is not JSON. */
   readonly json: unknown;
-}
-
-/** Returns an empty text for a body that is too long. */
-async function readText(response: Response): Promise<string> {
-  const chunks: Uint8Array[] = [];
-  let bytes = 0;
-  for await (const chunk of response.body ?? []) {
-    bytes += chunk.byteLength;
-    if (bytes > MAX_ANSWER_BYTES) return "";
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks).toString("utf8");
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }
 
 /** Fields of any value, so that what the server answers is read without trust. */

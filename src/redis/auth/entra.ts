@@ -1,6 +1,8 @@
 import { sendRequest } from "#runtime/requests.ts";
 import { abortAfter } from "../../platform/abort.ts";
 import type { Clock } from "../../platform/clock.ts";
+import { readBoundedText } from "../../platform/content/bounded-text.ts";
+import { parseJson } from "../../platform/content/json.ts";
 import { describeNetworkError } from "../../platform/network-errors.ts";
 import type { EntraOptions } from "../options.ts";
 
@@ -66,7 +68,7 @@ async function exchange(options: EntraOptions, signal: AbortSignal): Promise<Tok
       `the authority redirects (${status}), which is not followed: correct REDIS_OAUTH_AUTHORITY_HOST`,
     );
   }
-  const text = await readText(response);
+  const text = await readBoundedText(response, MAX_RESPONSE_BYTES);
   const answer = text === undefined ? undefined : parseObject(text);
   if (status !== 200) return failed(`the authority answered ${status}${describeRefusal(answer)}`);
   return answer === undefined
@@ -89,25 +91,9 @@ function readToken(answer: Readonly<Record<string, unknown>>): TokenOutcome {
   return { kind: "token", token, lifeMs: Math.min(lifeS, MAX_LIFE_S) * 1_000 };
 }
 
-/** Returns undefined for a body that is too long. */
-async function readText(response: Response): Promise<string | undefined> {
-  const chunks: Uint8Array[] = [];
-  let bytes = 0;
-  for await (const chunk of response.body ?? []) {
-    bytes += chunk.byteLength;
-    if (bytes > MAX_RESPONSE_BYTES) return undefined;
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks).toString("utf8");
-}
-
 function parseObject(text: string): Readonly<Record<string, unknown>> | undefined {
-  try {
-    const value: unknown = JSON.parse(text);
-    return typeof value === "object" && value !== null ? { ...value } : undefined;
-  } catch {
-    return undefined;
-  }
+  const value = parseJson(text);
+  return typeof value === "object" && value !== null ? { ...value } : undefined;
 }
 
 /**

@@ -1,3 +1,4 @@
+import { parseJson } from "../../platform/content/json.ts";
 import type { VersionId } from "../deltas/delta.ts";
 import { type Feed, listFeeds } from "../feed.ts";
 import { parseLcut } from "../payload/payload.ts";
@@ -110,14 +111,6 @@ function parseVersion(value: unknown): PinnedVersion | undefined {
   const servedLcut = parseLcut(version?.["servedLcut"]);
   if (lcut === undefined || servedLcut === undefined) return undefined;
   return { lcut, servedLcut, checksum: asText(version?.["checksum"]) };
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }
 
 function asObject(value: unknown): Readonly<Record<string, unknown>> | undefined {

@@ -1,4 +1,4 @@
-import { constants, type ServerHttp2Session, type ServerHttp2Stream } from "node:http2";
+import { constants, type ServerHttp2Session } from "node:http2";
 import type { Socket } from "node:net";
 
 /**
@@ -25,9 +25,6 @@ export function destroySession(session: ServerHttp2Session, code?: number): void
 export function closeSession(session: ServerHttp2Session): void {
   session.close();
 }
-
-/** Has a stream that its client resets close, whatever it waits for. Bun does that by itself. To be called for each stream that arrives. */
-export function closeOnReset(_stream: ServerHttp2Stream): void {}
 
 const ANY_STREAM = 0x7fffffff;
 

@@ -32,10 +32,16 @@ export function prepareSession(session: ServerHttp2Session, socket: Socket): voi
 
 const RESET_CHECK_MS = 2_000;
 
+/**
+ * Has streams that are reset close, whatever they wait for. Deno 2.9 closes one that its client resets with NO_ERROR only when all that was
+ * written to it is sent, which its client does not let happen any more.
+ */
 function endResetStreams(session: ServerHttp2Session): void {
   const open = new Set<ServerHttp2Stream>();
   session.on("stream", (stream: ServerHttp2Stream) => {
     open.add(stream);
+    // Not within the event: see `destroySession`.
+    stream.once("aborted", () => setImmediate(() => stream.destroy()));
     stream.once("close", () => open.delete(stream));
   });
   const check = setInterval(() => {
@@ -65,15 +71,6 @@ export function closeSession(session: ServerHttp2Session): void {
   setImmediate(() => {
     if (!session.destroyed) session.close();
   });
-}
-
-/**
- * Has a stream that its client resets close, whatever it waits for. Deno 2.9 closes one that is reset with NO_ERROR only when all that was
- * written to it is sent, which its client does not let happen any more. To be called for each stream that arrives.
- */
-export function closeOnReset(stream: ServerHttp2Stream): void {
-  // Not within the event: see `destroySession`.
-  stream.once("aborted", () => setImmediate(() => stream.destroy()));
 }
 
 const ANY_STREAM = 0x7fffffff;
