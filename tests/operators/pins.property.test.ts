@@ -119,6 +119,14 @@ async function actOn(
   }
 }
 
+const RELEASED_ELSEWHERE: readonly Step[] = [
+  { do: "publish" },
+  { do: "poll", relay: 1 },
+  { do: "pin", relay: 0 },
+  { do: "poll", relay: 0 },
+  { do: "release", relay: 0 },
+];
+
 test("whatever operators, upstream and relays do in any order: no lcut goes back, and all relays end at what was asked for", async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(step, { maxLength: 40 }), async (steps) => {
@@ -140,6 +148,7 @@ test("whatever operators, upstream and relays do in any order: no lcut goes back
         for (const each of relays) await each[Symbol.asyncDispose]();
       }
     }),
-    { numRuns: 300 },
+    // Another relay has the newest version under the lcut of upstream when it is published again.
+    { numRuns: 300, examples: [[RELEASED_ELSEWHERE]] },
   );
 }, 60_000);

@@ -128,7 +128,14 @@ export class PinEnforcer implements VersionGate {
   }
 
   #isBehind(sdkKey: SdkKey): boolean {
-    return this.heldFeeds(sdkKey).some(({ feed }) => this.#options.kept.heldBack(feed).length > 0);
+    return this.heldFeeds(sdkKey).some((held) => this.#isFeedBehind(held));
+  }
+
+  /** Whether this relay holds back newer versions of a feed, or another relay has published a version of it under a newer lcut. */
+  #isFeedBehind({ feed, snapshot }: HeldFeed): boolean {
+    const { kept, records } = this.#options;
+    const recorded = records.find(feed.sdkKey)?.feeds[toForm(feed)];
+    return kept.heldBack(feed).length > 0 || (recorded?.servedLcut ?? 0) > snapshot.lcut;
   }
 
   heldFeeds(sdkKey: SdkKey): readonly HeldFeed[] {
@@ -203,7 +210,7 @@ export class PinEnforcer implements VersionGate {
   async #release(held: HeldFeed, order: LastChange): Promise<void> {
     const { kept, recovery } = this.#options;
     const { feed } = held;
-    if (kept.heldBack(feed).length === 0) return;
+    if (!this.#isFeedBehind(held)) return;
     await recovery?.recover(feed, held);
     const newest = kept.heldBack(feed).at(-1);
     if (newest !== undefined) await this.#publishAs(held, newest, { order });
