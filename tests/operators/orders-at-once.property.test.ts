@@ -22,6 +22,13 @@ async function turns(count: number): Promise<void> {
   for (let turn = 0; turn < count; turn++) await Promise.resolve();
 }
 
+const SAME_ORDERS = [
+  { relay: 1, to: "pin", after: 5 },
+  { relay: 1, to: 1_000, after: 26 },
+  { relay: 0, to: 1_000, after: 0 },
+  { relay: 0, to: "pin", after: 5 },
+] as const;
+
 test("orders of several operators at once: every relay ends at what the last stored order says", async () => {
   await fc.assert(
     fc.asyncProperty(orders, async (given) => {
@@ -58,6 +65,7 @@ test("orders of several operators at once: every relay ends at what the last sto
         for (const relay of relays) await relay[Symbol.asyncDispose]();
       }
     }),
-    { numRuns: 300 },
+    // The record ends with another lcut than the relays serve the same content under.
+    { numRuns: 300, examples: [[[...SAME_ORDERS]]] },
   );
 }, 60_000);

@@ -71,10 +71,15 @@ export class Pins {
 
   /**
    * Returns what upstream calls a held version. That it was published again may be known only since it is held: another relay had
-   * done so, and recorded it later.
+   * done so, and recorded it later. With several orders at once, the record may have the lcut of the last one for the same content.
    */
   upstreamIdOf(held: Snapshot): VersionId {
-    return this.originalOf(held.feed, held) ?? upstreamId(held);
+    const original = this.originalOf(held.feed, held);
+    if (original !== undefined || held.original !== undefined) return original ?? upstreamId(held);
+    const recorded = this.#options.records.find(held.feed.sdkKey)?.feeds[toForm(held.feed)];
+    const isRecorded =
+      held.source !== "upstream" && held.checksum !== "" && recorded?.checksum === held.checksum;
+    return isRecorded ? { lcut: recorded.lcut, checksum: recorded.checksum } : upstreamId(held);
   }
 
   /** As {@link VersionGate.newest}. */
