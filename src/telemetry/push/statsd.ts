@@ -131,8 +131,8 @@ function* formatLines(
   }
 }
 
-/** Characters that end a tag value in the StatsD or DogStatsD protocol. */
-const RESERVED = /[|@,#\n\r]/g;
+/** Characters that end a tag value in the StatsD or DogStatsD protocol, or in a receiver that splits lines at spaces. */
+const RESERVED = /[|@,#\s]/g;
 
 /** Tags of the series come first, as in the original proxy's lines, and override common tags of the same name. */
 function formatTags(common: Tags, own: Tags): string {

@@ -28,13 +28,14 @@ export function statsdPlace(name: string, agent: UdpListener, latency: "ms" | "d
     seen,
     look: () => {
       const datagrams = agent.datagrams.slice(looked);
-      looked += datagrams.length;
       for (const line of readLines(datagrams)) {
         if (line.value === 0 && line.type === "c") continue;
         const isNamed = line.name.startsWith(PREFIX) && line.name.endsWith(`.${kinds[line.type]}`);
         if (!isNamed) throw new Error(`${line.name} has type ${line.type}`);
         seen.add(line.name.slice(PREFIX.length));
       }
+      // A line that is not valid fails each look, and so the test.
+      looked += datagrams.length;
     },
   };
 }

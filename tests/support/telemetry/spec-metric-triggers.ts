@@ -81,13 +81,8 @@ export const SPEC_TRIGGERS: readonly MetricTrigger[] = [
     run: async (at) => {
       const url = at.relay.urlOf("management");
       await sendOrder(url, "/v1/rollback", { key: changing });
-      const heldBack = () => at.relay.output().split("newer config specs held back").length;
-      // Twice, since the datagram that counts the first one may be lost on a busy machine.
-      for (const version of [3, 4]) {
-        const before = heldBack();
-        publishVersion(at.upstream, changing, version);
-        await eventually(() => expect(heldBack()).toBeGreaterThan(before));
-      }
+      publishVersion(at.upstream, changing, 3);
+      await eventually(() => expect(at.relay.output()).toContain("newer config specs held back"));
       await sendOrder(url, "/v1/unpin", { key: changing });
     },
   },
