@@ -80,8 +80,6 @@ export class ListFileStore implements AsyncDisposable {
   readonly #writing = new Set<string>();
   /** Names of files that do not belong to a {@link ListFile} any longer. */
   readonly #retiring = new Set<string>();
-  /** An operation failed, so that the folder may have files that nothing refers to. */
-  #needsSweep = true;
 
   constructor(options: ListFileStoreOptions) {
     this.#options = options;
@@ -151,7 +149,7 @@ export class ListFileStore implements AsyncDisposable {
       if (this.#isUpToDate(file, entry)) return;
     } catch (error) {
       // For example, the folder was deleted, or its permissions were changed.
-      this.#needsSweep = true;
+      this.#budget.needsSweep = true;
       this.#reportFailure(file, entry.name, String(error));
       return;
     }
@@ -168,9 +166,8 @@ export class ListFileStore implements AsyncDisposable {
 
   /** After a failure, deletes files that nothing refers to, and recounts the others. */
   sweep(): void {
-    if (!this.#needsSweep && !this.#budget.isUncertain) return;
-    this.#needsSweep = false;
-    this.#budget.isUncertain = false;
+    if (!this.#budget.needsSweep) return;
+    this.#budget.needsSweep = false;
     const { folder } = this.#options;
     const names = [...this.#files.values()].map(({ name }) => name);
     const referenced = new Set([...names, ...this.#orphans.names, ...this.#writing, ...this.#retiring]);
@@ -179,7 +176,7 @@ export class ListFileStore implements AsyncDisposable {
       for (const name of existing) if (!referenced.has(name)) this.#delete(name);
       for (const name of [...existing, ...this.#budget.names]) this.#budget.recount(name);
     } catch {
-      this.#needsSweep = true;
+      this.#budget.needsSweep = true;
     }
   }
 
@@ -239,7 +236,7 @@ export class ListFileStore implements AsyncDisposable {
       else this.#reportFailure(file, entry.name, problem);
     } catch (error) {
       // A full budget or a failure of upstream leaves no file behind.
-      if (!(error instanceof DiskFull)) this.#needsSweep = true;
+      if (!(error instanceof DiskFull)) this.#budget.needsSweep = true;
       if (!this.#stopping.signal.aborted) this.#reportFailure(file, entry.name, String(error));
     } finally {
       this.#updating.delete(file);
@@ -299,7 +296,7 @@ export class ListFileStore implements AsyncDisposable {
     const { name } = file;
     if (name === undefined) return false;
     if ((folder.findSize(name) ?? -1) >= file.bytes && folder.isReadable(name)) return true;
-    this.#needsSweep = true;
+    this.#budget.needsSweep = true;
     file.name = undefined;
     file.isWhole = false;
     file.bytes = 0;
@@ -325,7 +322,7 @@ export class ListFileStore implements AsyncDisposable {
     try {
       folder.delete(name);
     } catch {
-      this.#needsSweep = true;
+      this.#budget.needsSweep = true;
     }
     this.#budget.recount(name);
     const bytes = before - this.#budget.usedBytes;

@@ -192,8 +192,8 @@ export class DiskBudget {
   readonly #freeUnused: (bytes: number) => void;
   readonly #bytes = new Map<string, number>();
   #usedBytes = 0;
-  /** The size of a file could not be read, so that its last count may be wrong. */
-  isUncertain = false;
+  /** An operation failed, so that the folder may have files that nothing refers to, or whose last count is wrong. */
+  needsSweep = true;
 
   /** `freeUnused` is called when the budget is used up. It deletes unused files, of at least as many bytes if it can. */
   constructor(maxBytes: number, storage: Pick<ListStorage, "findSize">, freeUnused: (bytes: number) => void) {
@@ -238,7 +238,7 @@ export class DiskBudget {
     try {
       this.#set(name, this.#storage.findSize(name) ?? 0);
     } catch {
-      this.isUncertain = true;
+      this.needsSweep = true;
     }
   }
 

@@ -101,12 +101,12 @@ export class OrphanedFiles {
     return check.wholeLines;
   }
 
-  /** If this fails, a later sweep of the folder deletes the file, because nothing refers to it. */
+  /** If this fails, the next sweep of the folder deletes the file, because nothing refers to it. The budget counts it until then. */
   #delete(name: string): void {
     try {
       this.#folder.delete(name);
     } catch {
-      // The budget still counts it.
+      this.#budget.needsSweep = true;
     }
   }
 }

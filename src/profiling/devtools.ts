@@ -91,10 +91,11 @@ function recordThread(
   tape.sample(tape.idle, startUs);
   const { nodes: tops = [], atUs = [] } = timeline ?? {};
   tops.forEach((index, sample) => {
+    // A thread stops later than the profile ends, and its samples may not go into the next thread's time.
     const at = Math.min(atUs[sample] ?? 0, durationUs);
     const node = added[index];
     if (node !== undefined) tape.sample(node, startUs + at);
-    const next = atUs[sample + 1] ?? durationUs;
+    const next = Math.min(atUs[sample + 1] ?? durationUs, durationUs);
     if (next - at > LONGEST_SAMPLE_US) tape.sample(tape.idle, startUs + at + SAMPLING_INTERVAL_US);
   });
 }

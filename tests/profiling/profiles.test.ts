@@ -3,9 +3,6 @@ import { framesOf, threadsOf, totalOf } from "../support/profiling/decoded-profi
 import { PROFILED_KEY, type ProfiledRelay, startProfiledRelay } from "../support/profiling/profiled-relay.ts";
 import { isOnDeno } from "../support/relay/runtime.ts";
 
-/** A function of each request. On Deno most of the time is in its sockets, so that samples miss short functions. */
-const BUSY = isOnDeno ? "received" : "fromCache";
-
 let profiled: ProfiledRelay;
 beforeAll(async () => {
   profiled = await startProfiledRelay();
@@ -30,9 +27,10 @@ describe("a CPU profile of a relay under load", () => {
     expect(profile.timeMs).toBeLessThan(Date.now());
     expect(profile.comments).toEqual([]);
 
-    expect([...framesOf(profile, "http-")]).toEqual(
-      expect.arrayContaining(["fromCache src/http/handler.ts", "received src/http/http1/connection.ts"]),
-    );
+    const frames = [...framesOf(profile, "http-")];
+    expect(frames).toContain("received src/http/http1/connection.ts");
+    // Samples may miss any single short function.
+    expect(frames.join("\n")).toContain(" src/http/handler.ts");
     expect([...framesOf(profile, "main")].join("\n")).toMatch(
       isOnDeno ? / src\/telemetry\// : / src\/telemetry\/status\//,
     );
@@ -65,7 +63,7 @@ describe("a CPU profile of a relay under load", () => {
 
   test("for Chrome DevTools has the same functions, one thread after the other", async () => {
     await using _load = await profiled.load();
-    const response = await profiled.order("profile?seconds=1&format=devtools");
+    const response = await profiled.order("profile?seconds=3&format=devtools");
     expect(response.headers.get("content-disposition")).toMatch(/-cpu-\d{8}T\d{6}Z\.cpuprofile"$/);
     const profile = (await response.json()) as CpuProfile;
     const ids = new Set(profile.nodes.map(({ id }) => id));
@@ -78,8 +76,10 @@ describe("a CPU profile of a relay under load", () => {
     expect(profile.timeDeltas.every((delta) => delta >= 0)).toBe(true);
     const length = profile.timeDeltas.reduce((sum, delta) => sum + delta, 0);
     expect(Math.abs(length - (profile.endTime - profile.startTime))).toBeLessThan(10);
-    const names = profile.nodes.map(({ callFrame }) => callFrame.functionName);
-    expect(names).toEqual(expect.arrayContaining(["thread main", "thread http-1", BUSY]));
+    const frames = profile.nodes.map(({ callFrame }) => `${callFrame.functionName} ${callFrame.url}`.trim());
+    expect(frames).toEqual(
+      expect.arrayContaining(["thread main", "thread http-1", "received src/http/http1/connection.ts"]),
+    );
   });
 });
 
@@ -87,7 +87,7 @@ interface CpuProfile {
   readonly nodes: readonly {
     readonly id: number;
     readonly children: readonly number[];
-    readonly callFrame: { readonly functionName: string };
+    readonly callFrame: { readonly functionName: string; readonly url: string };
   }[];
   readonly samples: readonly number[];
   readonly timeDeltas: readonly number[];

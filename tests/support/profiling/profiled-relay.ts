@@ -31,8 +31,10 @@ export async function startProfiledRelay(options: RelayOptions = {}): Promise<Pr
   return {
     ...{ managed, relay, order },
     take: (path) => takeProfile(url, path),
-    load: () =>
-      startLoad([`${relay.httpUrl}/v2/download_config_specs/${PROFILED_KEY}.json`, `${url}/status.json`]),
+    load: () => {
+      const specs = `${relay.httpUrl}/v2/download_config_specs/${PROFILED_KEY}.json`;
+      return startLoad([...Array<string>(HTTP_CLIENTS).fill(specs), `${url}/status.json`]);
+    },
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }
@@ -45,7 +47,7 @@ export async function takeProfile(url: string, path: string): Promise<DecodedPro
 }
 
 /** Enough for connections on both threads of the HTTP port. */
-const CLIENTS = 12;
+const HTTP_CLIENTS = 16;
 
 async function startLoad(urls: readonly string[]): Promise<AsyncDisposable> {
   let isOver = false;
@@ -58,7 +60,7 @@ async function startLoad(urls: readonly string[]): Promise<AsyncDisposable> {
     while (!isOver) await ask(url);
   };
   await Promise.all(urls.map(ask));
-  const clients = Array.from({ length: CLIENTS }, () => urls.map(client)).flat();
+  const clients = urls.map(client);
   return {
     [Symbol.asyncDispose]: async () => {
       isOver = true;
