@@ -195,19 +195,20 @@ class ListFileWriter {
 
   /** Rejects if the bytes are not an ID list, or if the budget is used up. What was written before stays. */
   async write(chunk: Uint8Array): Promise<void> {
-    this.#lines.add(chunk);
     this.#budget.reserve(this.#name, chunk.length);
     for (let written = 0; written < chunk.length; ) {
       const rest = chunk.subarray(written);
       const { bytesWritten } = await this.#handle.write(rest, 0, rest.length, this.#end);
       written += bytesWritten;
       this.#end += bytesWritten;
+      // Only now: if a write fails, what is kept must end with a line, or no later download could continue after it.
+      this.#lines.add(rest.subarray(0, bytesWritten));
     }
   }
 
   /** Truncates the file after the last whole line and closes it. Resolves with its length once the file is on stable storage. */
   async keep(): Promise<number> {
-    return this.#closeAt(Math.min(this.#lines.wholeLines, this.#end));
+    return this.#closeAt(this.#lines.wholeLines);
   }
 
   /** Truncates the file to its old length and closes it. */

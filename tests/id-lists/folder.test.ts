@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { chmodSync, readdirSync, statSync } from "node:fs";
+import { chmodSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -270,6 +270,32 @@ describe("a folder whose disk fails", () => {
       expect(served()).toEqual(["one on_disk", "two on_disk"]);
       expect(files.status).toEqual({ files: 2, bytes: 3 * first.length, problems: [] });
       expect(filesOf(folder)).toHaveLength(2);
+    },
+  );
+
+  test.each([
+    [100_000, 0],
+    [100_000, 25_000],
+  ])(
+    "a disk that fills up in the middle of a line, after %d bytes of a file with %d: what is kept ends with a line, and the rest follows later",
+    async (room, before) => {
+      await using upstream = new IdListUpstream();
+      const lines = (count: number) =>
+        Array.from({ length: count }, (_, at) => `+${100_000 + at}\n`).join("");
+      const text = lines(50_000);
+      upstream.put(key, "one", text.slice(0, before * 8), { fileID: "one" });
+      const { storage, files, poll, served } = await openFileStore(upstream);
+      await using _files = files;
+      if (before > 0) await poll(["one"]);
+      upstream.append(key, "one", text.slice(before * 8));
+      storage.room = room;
+      await poll(["one"]);
+      expect(files.status.problems.map(({ detail }) => detail).join()).toContain("ENOSPC");
+      storage.room = Number.POSITIVE_INFINITY;
+      await poll(["one"]);
+      expect(files.status).toEqual({ files: 1, bytes: text.length, problems: [] });
+      expect(served()).toEqual(["one on_disk"]);
+      expect(readFileSync(files.find("one")?.path ?? "", "utf8")).toBe(text);
     },
   );
 });

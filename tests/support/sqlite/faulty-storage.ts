@@ -21,6 +21,8 @@ export type StorageFault = (call: StorageCall, name: string) => string | undefin
 export class FaultyStorage implements ListStorage {
   readonly #folder: ListFolder;
   fault: StorageFault = () => undefined;
+  /** Bytes that can still be written. A disk that fills up writes a part of what it was given, and then fails. */
+  room = Number.POSITIVE_INFINITY;
 
   constructor(folder: ListFolder) {
     this.#folder = folder;
@@ -53,6 +55,7 @@ export class FaultyStorage implements ListStorage {
         const value: unknown = Reflect.get(target, property, target);
         if (typeof value !== "function") return value;
         return (...args: unknown[]): unknown => {
+          if (property === "write") return this.#write(target, args as unknown as WriteArgs, name);
           // A close that fails closes the file nevertheless, as on Linux.
           const result: unknown = property === "close" ? value.apply(target, args) : undefined;
           this.#check(property as StorageCall, name);
@@ -60,6 +63,14 @@ export class FaultyStorage implements ListStorage {
         };
       },
     });
+  }
+
+  async #write(handle: FileHandle, [bytes, offset, length, at]: WriteArgs, name: string) {
+    this.#check("write", name);
+    if (this.room === 0) throw createError("ENOSPC", "write");
+    const part = Math.min(length, this.room);
+    this.room -= part;
+    return handle.write(bytes, offset, part, at);
   }
 
   rename(from: string, to: string): void {
@@ -82,6 +93,11 @@ export class FaultyStorage implements ListStorage {
 
   #check(call: StorageCall, name: string): void {
     const code = this.fault(call, name);
-    if (code !== undefined) throw Object.assign(new Error(`${code}: ${call}`), { code });
+    if (code !== undefined) throw createError(code, call);
   }
 }
+
+type WriteArgs = readonly [bytes: Uint8Array, offset: number, length: number, at: number];
+
+const createError = (code: string, call: StorageCall): Error =>
+  Object.assign(new Error(`${code}: ${call}`), { code });
