@@ -127,6 +127,16 @@ const RELEASED_ELSEWHERE: readonly Step[] = [
   { do: "release", relay: 0 },
 ];
 
+const ROLLED_BACK_TWICE: readonly Step[] = [
+  { do: "publish" },
+  { do: "restart", relay: 0 },
+  { do: "publish" },
+  { do: "poll", relay: 1 },
+  { do: "poll", relay: 0 },
+  { do: "roll back", relay: 0 },
+  { do: "roll back", relay: 1 },
+];
+
 test("whatever operators, upstream and relays do in any order: no lcut goes back, and all relays end at what was asked for", async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(step, { maxLength: 40 }), async (steps) => {
@@ -148,7 +158,8 @@ test("whatever operators, upstream and relays do in any order: no lcut goes back
         for (const each of relays) await each[Symbol.asyncDispose]();
       }
     }),
-    // Another relay has the newest version under the lcut of upstream when it is published again.
-    { numRuns: 300, examples: [[RELEASED_ELSEWHERE]] },
+    // Another relay has the newest version under the lcut of upstream when it is published again; two relays go back to different
+    // versions, both under the next lcut.
+    { numRuns: 300, examples: [[RELEASED_ELSEWHERE], [ROLLED_BACK_TWICE]] },
   );
 }, 60_000);

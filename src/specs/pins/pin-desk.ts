@@ -7,7 +7,7 @@ import type { VersionComparer } from "../payload/preparer.ts";
 import type { HeldFeed, SpecStore } from "../store.ts";
 import type { VersionDiff } from "../versions/diff.ts";
 import type { KeptVersion, KeptVersions } from "../versions/kept-versions.ts";
-import { nextChange, type PinnedVersion, toForm } from "./pin-document.ts";
+import { aboveKnown, nextChange, type PinnedVersion, toForm } from "./pin-document.ts";
 import type { PinEnforcer } from "./pin-enforcer.ts";
 import { digestOf, type PinRecords } from "./pin-records.ts";
 import { type ActivePin, isPinned, type Pins } from "./pins.ts";
@@ -187,8 +187,9 @@ export class PinDesk {
 
   /** Serves an earlier version, and pins the key to it. By default, the version before the served one. */
   async rollBack(order: Order, to?: number, isDryRun = false): Promise<PinOutcome | OrderRefusal> {
-    const { enforcer, kept, pins, clock } = this.#options;
+    const { enforcer, kept, records, pins, clock } = this.#options;
     const { sdkKey, by, reason } = order;
+    await records.readAgain();
     const refusal = this.#refuseConfigured(sdkKey);
     if (refusal !== undefined) return refusal;
     // A repeated order must not go one version further back each time.
@@ -231,7 +232,8 @@ export class PinDesk {
 
   /** Pins a key to what is served. */
   async hold({ sdkKey, by, reason }: Order, isDryRun = false): Promise<PinOutcome | OrderRefusal> {
-    const { enforcer, pins, clock } = this.#options;
+    const { enforcer, records, pins, clock } = this.#options;
+    await records.readAgain();
     const refusal = this.#refuseConfigured(sdkKey);
     if (refusal !== undefined) return refusal;
     const heldFeeds = enforcer.heldFeeds(sdkKey);
@@ -249,6 +251,7 @@ export class PinDesk {
   /** Releases a pin: the newest version is served at once, also if upstream sends no newer one. */
   async release({ sdkKey }: Order, isDryRun = false): Promise<PinOutcome | OrderRefusal> {
     const { enforcer, records, pins, clock, ask } = this.#options;
+    await records.readAgain();
     const refusal = this.#refuseConfigured(sdkKey);
     if (refusal !== undefined) return refusal;
     if (pins.find(sdkKey) === undefined) return { kind: "conflict", detail: "this SDK key is not pinned" };
@@ -304,10 +307,12 @@ export class PinDesk {
       const { lcut, checksum } = wanted ?? pins.upstreamIdOf(snapshot);
       return [toForm(feed), { lcut, checksum, servedLcut: change?.servedLcut ?? snapshot.lcut }];
     });
-    const feeds = Object.fromEntries(versions);
     return records.change(sdkKey, (entry) => ({
+      ...{ key: entry?.key ?? maskSdkKey(sdkKey), pin },
       // Other relays may serve feeds of the key that this one does not hold: they roll back what they have.
-      ...{ key: entry?.key ?? maskSdkKey(sdkKey), pin, feeds },
+      feeds: Object.fromEntries(
+        versions.map(([form, version]) => [form, aboveKnown(version, entry?.feeds[form])]),
+      ),
       changedAt: nextChange(entry, pin.since),
     }));
   }

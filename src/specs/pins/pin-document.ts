@@ -40,6 +40,16 @@ export function nextChange(entry: PinEntry | undefined, now: number): number {
   return Math.max(now, (entry?.changedAt ?? 0) + 1);
 }
 
+/**
+ * Returns the version of an order with a lcut that no other content of the feed has: a relay that had got another order at the same
+ * time may have published its version under the same one.
+ */
+export function aboveKnown(version: PinnedVersion, known: PinnedVersion | undefined): PinnedVersion {
+  if (known === undefined || known.servedLcut < version.servedLcut) return version;
+  const isSame = known.lcut === version.lcut && known.checksum === version.checksum;
+  return isSame ? version : { ...version, servedLcut: known.servedLcut + 1 };
+}
+
 /** The entries, by a digest of the SDK key. */
 export type PinDocument = ReadonlyMap<string, PinEntry>;
 
