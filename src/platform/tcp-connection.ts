@@ -14,6 +14,8 @@ export interface TcpProgress {
 
 /** Constants of Linux. */
 const IPPROTO_TCP = 6;
+const TCP_KEEPIDLE = 4;
+const TCP_KEEPINTVL = 5;
 const TCP_INFO = 11;
 const TCP_USER_TIMEOUT = 18;
 
@@ -31,12 +33,29 @@ const INFO_BYTES = 232;
  * read. By default the kernel retries for about 15 minutes. Returns false if the system does not support this.
  */
 export function limitUnacknowledged(fd: number | undefined, ms: number): boolean {
-  const value = new Uint8Array(Uint32Array.of(ms).buffer);
-  return fd !== undefined && libc()?.setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, value) === 0;
+  return setTcpOption(fd, TCP_USER_TIMEOUT, ms);
+}
+
+const PROBE_EVERY_S = 1;
+
+/**
+ * Makes the kernel probe a connection that has SO_KEEPALIVE when it was silent for `afterMs`, and then every second until an answer: the
+ * limit for what is unacknowledged applies to probes as well. By default it probes after two hours. Returns false if the system does not
+ * support this.
+ */
+export function probeWhenSilent(fd: number | undefined, afterMs: number): boolean {
+  return (
+    setTcpOption(fd, TCP_KEEPIDLE, Math.ceil(afterMs / 1_000)) && setTcpOption(fd, TCP_KEEPINTVL, PROBE_EVERY_S)
+  );
+}
+
+function setTcpOption(fd: number | undefined, option: number, value: number): boolean {
+  const bytes = new Uint8Array(Uint32Array.of(value).buffer);
+  return fd !== undefined && libc()?.setsockopt(fd, IPPROTO_TCP, option, bytes) === 0;
 }
 
 /** How many connections may wait to be accepted. Linux lowers it to `net.core.somaxconn`, which is 4,096 by default. */
-const BACKLOG = 16_384;
+export const BACKLOG = 16_384;
 
 /**
  * Lets more connections wait on a listening socket than the 512 that Bun allows, whatever `backlog` it is given: when all clients of
@@ -80,13 +99,21 @@ export function connectionUnder(socket: Socket): Socket {
   return under ?? socket;
 }
 
-let loaded: Libc | undefined;
+let loaded: Libc | "missing" | undefined;
 
-/** Returns undefined on systems other than Linux. */
+/** Returns undefined on systems other than Linux, and if the library cannot be loaded: Deno needs a permission to do so. */
 function libc(): Libc | undefined {
   if (process.platform !== "linux") return undefined;
-  loaded ??= openLibc(process.platform);
-  return loaded;
+  loaded ??= tryOpenLibc();
+  return loaded === "missing" ? undefined : loaded;
+}
+
+function tryOpenLibc(): Libc | "missing" {
+  try {
+    return openLibc(process.platform);
+  } catch {
+    return "missing";
+  }
 }
 
 /**

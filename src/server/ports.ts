@@ -1,7 +1,7 @@
 import type { Server } from "node:net";
 import { holdPort } from "#runtime/tcp.ts";
 import type { PortReservation } from "../platform/runtime/tcp.ts";
-import { deepenBacklog, socketDescriptor } from "../platform/tcp-connection.ts";
+import { BACKLOG, deepenBacklog, socketDescriptor } from "../platform/tcp-connection.ts";
 
 export interface ListenAddress {
   readonly bindAddress: string;
@@ -15,9 +15,10 @@ export interface ListenAddress {
 export async function listen(server: Server, { bindAddress, port, reusePort }: ListenAddress): Promise<void> {
   const started = Promise.withResolvers<void>();
   server.once("error", started.reject);
-  server.listen({ host: bindAddress, port, reusePort }, started.resolve);
+  server.listen({ host: bindAddress, port, reusePort, backlog: BACKLOG }, started.resolve);
   await started.promise;
   server.off("error", started.reject);
+  // Bun ignores `backlog`.
   deepenBacklog(socketDescriptor(server));
 }
 

@@ -148,6 +148,8 @@ export class Http1Connection implements RequestSink {
     }
     if (this.#wait === "linger" && this.#isEnding) {
       if (this.#linger.isReceiving(nowMs)) this.#waitFor("linger", LINGER_MS);
+      // A transport that waits for the client before it closes would wait for ever.
+      else if (this.#transport.unsentBytes() > 0) this.#transport.destroy();
       else this.#transport.close();
       return;
     }

@@ -17,6 +17,8 @@ declare namespace Deno {
     readonly hostname: string;
     readonly port: number;
     readonly reusePort: boolean;
+    /** How many connections may wait to be accepted. */
+    readonly tcpBacklog: number;
   }
 
   interface Listener {

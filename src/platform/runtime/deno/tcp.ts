@@ -1,3 +1,4 @@
+import { BACKLOG, limitUnacknowledged, probeWhenSilent, tcpProgress } from "../../tcp-connection.ts";
 import type {
   PortReservation,
   TcpHandlers,
@@ -33,12 +34,12 @@ export function listenTcp<Data>({ handlers, ...address }: TcpListenOptions<Data 
   };
 }
 
-/** Sets none of the times, for which Deno shows no descriptor: the deadlines of HTTP find a client that is gone, later. */
-export function tuneTcp(socket: TcpSocket<unknown>, _times: TcpTimes): void {
-  if (socket instanceof DenoTcpSocket) socket.tune();
+/** Sets the times on Linux alone, by calls of the C library. Elsewhere the deadlines of HTTP find a client that is gone, later. */
+export function tuneTcp(socket: TcpSocket<unknown>, times: TcpTimes): void {
+  if (socket instanceof DenoTcpSocket) socket.tune(times);
 }
 
-/** Returns the bytes that were written and that the system has not taken. Deno does not show what it has not sent. */
+/** Returns the bytes that were written and that the peer's machine has not acknowledged, or at least those that the system has not taken. */
 export function countUnsent(socket: TcpSocket<unknown>): number {
   return socket instanceof DenoTcpSocket ? socket.unsentBytes : 0;
 }
@@ -52,9 +53,9 @@ export function holdPort(hostname: string, port: number, reusePort: boolean): Po
   return { port: listener.addr.port, [Symbol.dispose]: stopper(listener) };
 }
 
-function open(options: Deno.ListenOptions): Deno.Listener {
+function open(options: Omit<Deno.ListenOptions, "tcpBacklog">): Deno.Listener {
   try {
-    return Deno.listen(options);
+    return Deno.listen({ ...options, tcpBacklog: BACKLOG });
   } catch (error) {
     // Without the permission for the port, Deno gives no code.
     throw error instanceof Deno.errors.NotCapable ? Object.assign(error, { code: "EACCES" }) : error;
@@ -96,10 +97,26 @@ const MAX_IDLE_BUFFERS = 64;
 
 /** Returns a buffer that begins with the first `length` bytes. */
 function copyToSend(bytes: Uint8Array, length: number): Uint8Array {
-  if (length < MIN_SHARED_BYTES) return bytes.slice(0, length);
+  const first = length === bytes.length ? bytes : bytes.subarray(0, length);
+  // Not by `slice`, which does not copy if the bytes are a Buffer.
+  if (length < MIN_SHARED_BYTES) return new Uint8Array(first);
   const buffer = idleBuffers.pop() ?? new Uint8Array(WRITE_BYTES);
-  buffer.set(length === bytes.length ? bytes : bytes.subarray(0, length));
+  buffer.set(first);
   return buffer;
+}
+
+let descriptorKey: symbol | undefined;
+
+/**
+ * Returns the descriptor of a connection, which belongs to it until it is closed. Deno 2.9 has it under a symbol that it does not export.
+ * Returns undefined if there is none.
+ */
+function findDescriptor(connection: Deno.TcpConn): number | undefined {
+  descriptorKey ??= Object.getOwnPropertySymbols(connection).find(
+    ({ description }) => description === "Deno.internal.fd",
+  );
+  const fd = descriptorKey && (connection as unknown as Record<symbol, unknown>)[descriptorKey];
+  return typeof fd === "number" ? fd : undefined;
 }
 
 /** One connection. Bytes that are written are copied, since their owner may overwrite them before the system takes them. */
@@ -130,16 +147,25 @@ class DenoTcpSocket<Data> implements TcpSocket<Data> {
   }
 
   get unsentBytes(): number {
-    return this.#unsent;
+    return this.#unsent + (tcpProgress(this.#openDescriptor)?.queuedBytes ?? 0);
   }
 
-  tune(): void {
+  tune({ keepAliveAfterMs, unreadTimeoutMs }: TcpTimes): void {
     try {
       this.#connection.setNoDelay(true);
       this.#connection.setKeepAlive(true);
     } catch {
       // The client has gone.
+      return;
     }
+    const fd = this.#openDescriptor;
+    probeWhenSilent(fd, keepAliveAfterMs);
+    limitUnacknowledged(fd, unreadTimeoutMs);
+  }
+
+  /** Once the connection is closed, the descriptor may be that of another one. */
+  get #openDescriptor(): number | undefined {
+    return this.#isClosed ? undefined : findDescriptor(this.#connection);
   }
 
   /** Reads until the connection is closed. Never rejects. */
@@ -216,7 +242,11 @@ class DenoTcpSocket<Data> implements TcpSocket<Data> {
 
   async #send(bytes: Uint8Array, length: number): Promise<void> {
     try {
-      for (let at = 0; at < length; ) at += await this.#connection.write(bytes.subarray(at, length));
+      let rest = bytes.subarray(0, length);
+      while (rest.length > 0) {
+        rest = rest.subarray(await this.#connection.write(rest));
+        this.#unsent = rest.length;
+      }
     } catch {
       this.terminate();
     }

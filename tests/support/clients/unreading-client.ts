@@ -1,0 +1,56 @@
+import { readFileSync } from "node:fs";
+import { openCLibrary } from "#runtime/native.ts";
+import { eventually } from "../common/wait.ts";
+
+const AF_INET = 2;
+const SOCK_STREAM = 1;
+const MSG_DONTWAIT = 0x40;
+
+/** The only client of a port of this machine. It reads nothing at all: Bun's sockets read ahead. Needs Linux. */
+export class UnreadingClient implements Disposable {
+  readonly #libc = openCLibrary("libc.so.6", "__errno_location");
+  readonly #fd: number;
+  readonly #port: number;
+
+  constructor(url: string) {
+    this.#port = Number(new URL(url).port);
+    this.#fd = this.#libc.socket(AF_INET, SOCK_STREAM, 0);
+    const address = Buffer.alloc(16);
+    address.writeUInt16LE(AF_INET, 0);
+    address.writeUInt16BE(this.#port, 2);
+    address.set([127, 0, 0, 1], 4);
+    if (this.#libc.connect(this.#fd, address) !== 0) throw new Error("no connection");
+  }
+
+  /** Sends requests one after the other, until the buffers of both ends of the connection do not take all of a response. */
+  async requestUntilFull(path: string, responseBytes: number): Promise<void> {
+    const request = Buffer.from(`GET ${path} HTTP/1.1\r\nHost: a\r\nAccept-Encoding: identity\r\n\r\n`);
+    for (;;) {
+      const wanted = this.#bufferedBytes() + responseBytes;
+      if (this.#libc.send(this.#fd, request, MSG_DONTWAIT) !== request.length)
+        throw new Error("a request was not sent");
+      const taken = () => {
+        if (this.#bufferedBytes() < wanted) throw new Error("the buffers have not taken all of a response");
+        return true;
+      };
+      if (!(await eventually(taken, { withinMs: 1_000, everyMs: 1 }).catch(() => false))) return;
+    }
+  }
+
+  /** Returns how many bytes on their way to the client the kernel holds. */
+  #bufferedBytes(): number {
+    const port = `:${this.#port.toString(16).toUpperCase().padStart(4, "0")}`;
+    let sum = 0;
+    for (const row of readFileSync("/proc/net/tcp", "latin1").split("\n")) {
+      const [, local = "", remote = "", , queues = ""] = row.trim().split(/\s+/);
+      const [sent = 0, received = 0] = queues.split(":").map((count) => Number.parseInt(count, 16));
+      if (local.endsWith(port)) sum += sent;
+      if (remote.endsWith(port)) sum += received;
+    }
+    return sum;
+  }
+
+  [Symbol.dispose](): void {
+    this.#libc.close(this.#fd);
+  }
+}
