@@ -16,8 +16,10 @@ class PatchyTransport implements ByteTransport {
   #writes = 0;
   isPaused = false;
   isShutDown = false;
+  isClosed = false;
   isDestroyed = false;
   isFull = false;
+  unsent = 0;
 
   constructor(takes: readonly number[]) {
     this.#takes = takes;
@@ -44,7 +46,7 @@ class PatchyTransport implements ByteTransport {
   }
 
   unsentBytes(): number {
-    return 0;
+    return this.unsent;
   }
 
   shutdown(): void {
@@ -52,7 +54,7 @@ class PatchyTransport implements ByteTransport {
   }
 
   close(): void {
-    this.isDestroyed = true;
+    this.isClosed = true;
   }
 
   destroy(): void {
@@ -117,6 +119,27 @@ function bodiesIn(text: string): string[] {
   return bodies;
 }
 
+const connectionOn = (transport: ByteTransport) =>
+  new Http1Connection(transport, {
+    ...{ scheme: "http", handler, parsers, emit: () => {} },
+    ...{ headerTimeoutMs: 60_000, idleTimeoutMs: 60_000 },
+  });
+
+// A transport may wait until all is sent before it closes.
+test.each([
+  ["has not taken", 1, { isShutDown: true, isClosed: false, isDestroyed: true }],
+  ["has taken", 0, { isShutDown: true, isClosed: true, isDestroyed: false }],
+] as const)("an idle connection whose client %s all of its response ends", (_, unsent, ending) => {
+  const transport = new PatchyTransport([1_000_000]);
+  transport.unsent = unsent;
+  const connection = connectionOn(transport);
+  connection.received(Buffer.from("GET /held HTTP/1.1\r\nHost: a\r\n\r\n"));
+  expect(bodiesIn(transport.text)).toHaveLength(1);
+  const beganMs = performance.now();
+  for (const afterS of [61, 64, 125]) connection.checkDeadline(beganMs + afterS * 1_000);
+  expect(transport).toMatchObject(ending);
+});
+
 test("answers requests in order, however their bytes are split and however slowly the client reads", async () => {
   await fc.assert(
     fc.asyncProperty(
@@ -128,14 +151,7 @@ test("answers requests in order, however their bytes are split and however slowl
       fc.array(fc.integer({ min: 0, max: 400 }), { minLength: 1, maxLength: 10 }),
       async (requests, cuts, takes) => {
         const transport = new PatchyTransport([...takes, 1_000_000]);
-        const connection = new Http1Connection(transport, {
-          scheme: "http",
-          handler,
-          parsers,
-          headerTimeoutMs: 60_000,
-          idleTimeoutMs: 60_000,
-          emit: () => {},
-        });
+        const connection = connectionOn(transport);
         const wire = Buffer.from(requests.map(({ wire: each }) => each).join(""));
         const expected = requests.map(({ response }) => response);
         let sent = 0;
@@ -156,7 +172,8 @@ test("answers requests in order, however their bytes are split and however slowl
           { withinMs: 20_000, everyMs: 0 },
         );
         expect(bodiesIn(transport.text)).toEqual(expected);
-        expect([transport.isShutDown, transport.isDestroyed]).toEqual([false, false]);
+        const { isShutDown, isClosed, isDestroyed } = transport;
+        expect([isShutDown, isClosed, isDestroyed]).toEqual([false, false, false]);
       },
     ),
     { numRuns: 60 },
