@@ -3,7 +3,6 @@ import { readFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { within } from "../support/common/wait.ts";
 import { startRelayProcess } from "../support/relay/relay-process.ts";
-import { isOnDeno } from "../support/relay/runtime.ts";
 
 /** More than the 512 that Bun allows to wait, and few enough for the usual limit of descriptors. */
 const CONNECTIONS = 700;
@@ -18,8 +17,7 @@ function open(url: string, sockets: Socket[]): Promise<void> {
   return new Promise((resolve, reject) => socket.once("connect", resolve).once("error", reject));
 }
 
-// On Deno the queue is as long as Deno makes it.
-test.skipIf(isOnDeno || Number(readFileSync(SOMAXCONN, "utf8")) < CONNECTIONS).each(["http", "grpc"])(
+test.skipIf(Number(readFileSync(SOMAXCONN, "utf8")) < CONNECTIONS).each(["http", "grpc"])(
   "many clients can connect to the port of %s while the relay accepts none of them",
   async (protocol) => {
     await using relay = await startRelayProcess();
