@@ -45,7 +45,8 @@ const PROBE_EVERY_S = 1;
  */
 export function probeWhenSilent(fd: number | undefined, afterMs: number): boolean {
   return (
-    setTcpOption(fd, TCP_KEEPIDLE, Math.ceil(afterMs / 1_000)) && setTcpOption(fd, TCP_KEEPINTVL, PROBE_EVERY_S)
+    setTcpOption(fd, TCP_KEEPIDLE, Math.ceil(afterMs / 1_000)) &&
+    setTcpOption(fd, TCP_KEEPINTVL, PROBE_EVERY_S)
   );
 }
 

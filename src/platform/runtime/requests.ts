@@ -1,12 +1,26 @@
 /** The part of the options of `fetch` that the relay uses. */
-export interface SendOptions {
+export type SendOptions = CommonOptions & (Unredirected | Redirected);
+
+interface Unredirected {
+  readonly body?: string | Uint8Array<ArrayBuffer> | URLSearchParams;
+  /** Redirects are responses like others. */
+  readonly redirect: "manual";
+}
+
+/** Redirects are followed, a limited number of them, without `authorization` and `cookie` to another origin. */
+interface Redirected {
+  readonly body?: never;
+  readonly redirect?: never;
+}
+
+interface CommonOptions {
   readonly method?: string;
   readonly headers?: Readonly<Record<string, string>>;
-  readonly body?: string | Uint8Array<ArrayBuffer> | URLSearchParams;
   readonly signal: AbortSignal;
-  /** Redirects are responses like others. */
-  readonly redirect?: "manual";
-  /** Whether the body of the response stays as it was sent. Otherwise it is decompressed. */
+  /**
+   * Whether the body of the response stays as it was sent. Otherwise gzip, deflate and Brotli are accepted and decompressed; the headers of
+   * the response are those of the compressed body.
+   */
   readonly decompress?: false;
   /** Whether the connection may be used again; by default it may. */
   readonly keepalive?: boolean;

@@ -60,7 +60,11 @@ const MORE_THAN_BUFFERED_BYTES = 24_000_000;
  * Has a client send requests without reading, until its connection takes no more and beyond that, and another client request something
  * else after each of them. Returns how many responses of the first client are not, byte for byte, what they must be.
  */
-export async function countMixedResponses(url: string, stalled: Requested, other: Requested): Promise<number> {
+export async function countMixedResponses(
+  url: string,
+  stalled: Requested,
+  other: Requested,
+): Promise<number> {
   using sample = await PipeliningClient.connect(url);
   sample.request(stalled.path);
   const head = (await sample.read(stalled.body.length)).toString("latin1").split("\r\n\r\n")[0] ?? "";
@@ -78,4 +82,5 @@ export async function countMixedResponses(url: string, stalled: Requested, other
 }
 
 /** Dates have one length. */
-const withoutDate = (text: string) => text.replaceAll(/(?<=\r\ndate: )[^\r]*/g, (date) => "-".repeat(date.length));
+const withoutDate = (text: string) =>
+  text.replaceAll(/(?<=\r\ndate: )[^\r]*/g, (date) => "-".repeat(date.length));
