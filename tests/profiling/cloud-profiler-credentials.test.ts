@@ -120,7 +120,7 @@ describe("credentials that cannot be used are one line with what to do, and the 
     [
       "none, outside Google",
       undefined,
-      /no credentials: no file is given, and there is no metadata server \(\w[^)]+\); set GOOGLE_APPLICATION_CREDENTIALS/,
+      /no credentials: no file is given, and there is no metadata server \(connection refused\); set GOOGLE_APPLICATION_CREDENTIALS/,
     ],
     [
       "a file that does not exist",

@@ -1,3 +1,4 @@
+import { sendRequest } from "#runtime/requests.ts";
 import { describeNetworkError } from "../../platform/network-errors.ts";
 
 /**
@@ -40,11 +41,8 @@ export class MetadataServer {
     const limited = AbortSignal.any([signal, AbortSignal.timeout(LIMIT_MS)]);
     // The server refuses requests without the header, so that a web page or a redirect cannot read it.
     const headers = { "metadata-flavor": FLAVOR };
-    const response = await fetch(`${this.#baseUrl}/${path}`, {
-      headers,
-      signal: limited,
-      redirect: "manual",
-    });
+    const url = `${this.#baseUrl}/${path}`;
+    const response = await sendRequest(url, { headers, signal: limited, redirect: "manual" });
     const text = (await response.text()).slice(0, MAX_CHARS).trim();
     const isGoogle = response.headers.get("metadata-flavor") === FLAVOR;
     return { status: response.status, isGoogle, text };
