@@ -1,27 +1,18 @@
 import { expect, test } from "bun:test";
-import { countMixedResponses, type Requested } from "../support/clients/pipelining-client.ts";
+import { countMixedResponses } from "../support/clients/pipelining-client.ts";
 import { UnreadingClient } from "../support/clients/unreading-client.ts";
-import { padTo } from "../support/common/padding.ts";
 import { eventually } from "../support/common/wait.ts";
 import { startRelayProcess } from "../support/relay/relay-process.ts";
-import { specPath } from "../support/relay/tls-relay.ts";
-import { specV2 } from "../support/upstream/payloads.ts";
-import { FIRST_LCUT } from "../support/upstream/published-key.ts";
-import { startUpstream, type Upstream } from "../support/upstream/upstream.ts";
-
-function publish(upstream: Upstream, sdkKey: string, bytes: number): Requested {
-  const body = JSON.stringify(padTo(specV2({ sdkKey, lcut: FIRST_LCUT }), bytes));
-  upstream.publish(sdkKey, "v2", body, FIRST_LCUT);
-  return { path: specPath(sdkKey), body };
-}
+import { publishSized } from "../support/upstream/published-key.ts";
+import { startUpstream } from "../support/upstream/upstream.ts";
 
 // Whether a response is written as it is or joined with its head into one buffer depends on its size.
 test.each([12_000, 40_000])(
   "a client that stalls gets its own responses of %d bytes, whatever others request meanwhile",
   async (bytes) => {
     await using upstream = await startUpstream();
-    const stalled = publish(upstream, "secret-stalled", bytes);
-    const other = publish(upstream, "secret-other", bytes);
+    const stalled = publishSized(upstream, "secret-stalled", bytes);
+    const other = publishSized(upstream, "secret-other", bytes);
     await using relay = await startRelayProcess({ upstream, mode: "http" });
     expect(await countMixedResponses(relay.httpUrl, stalled, other)).toBe(0);
   },
@@ -33,7 +24,7 @@ test.skipIf(process.platform !== "linux")(
   "a client that does not read the end of a response loses its connection, and another may connect",
   async () => {
     await using upstream = await startUpstream();
-    const { path, body } = publish(upstream, "secret-unread", 40_000);
+    const { path, body } = publishSized(upstream, "secret-unread", 40_000);
     await using relay = await startRelayProcess({
       ...{ upstream, mode: "http" },
       args: ["--max-connections", "1", "--http2-keepalive-timeout-in-s", "1"],

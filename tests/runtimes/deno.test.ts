@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { root } from "../../scripts/command.ts";
@@ -8,6 +8,7 @@ import { findBlackBoxTests } from "../../scripts/test/black-box-tests.ts";
 import { withoutBunOnly } from "../../scripts/test/not-on-deno.ts";
 import { EventStream } from "../support/clients/event-stream.ts";
 import { GrpcClient } from "../support/clients/grpc-client.ts";
+import { countMixedResponses } from "../support/clients/pipelining-client.ts";
 import { rawGet, textOf } from "../support/clients/raw-get.ts";
 import { describeWith } from "../support/common/needs.ts";
 import { eventually } from "../support/common/wait.ts";
@@ -16,7 +17,7 @@ import { runRelay, startRelayProcess } from "../support/relay/relay-process.ts";
 import { startRelayWithTls, TlsSetup, tlsGrpcClient } from "../support/relay/relay-with-tls.ts";
 import { sumOf } from "../support/telemetry/statsd-lines.ts";
 import { UnixDatagramListener } from "../support/telemetry/unix-datagram-listener.ts";
-import { publishKey } from "../support/upstream/published-key.ts";
+import { publishKey, publishSized } from "../support/upstream/published-key.ts";
 import { startUpstream } from "../support/upstream/upstream.ts";
 
 /** A few tests of the relay on Deno for each change. `npm run test:deno` runs all that can hold there. */
@@ -25,6 +26,12 @@ const outer = {
   SFP_TEST_BINARY: process.env["SFP_TEST_BINARY"],
   SFP_TEST_DENO: process.env["SFP_TEST_DENO"],
 };
+
+function hasDenoPackage(): boolean {
+  const { platform, arch } = process;
+  const loader = { x64: "/lib64/ld-linux-x86-64.so.2", arm64: "/lib/ld-linux-aarch64.so.1" }[String(arch)];
+  return platform === "darwin" || (platform === "linux" && loader !== undefined && existsSync(loader));
+}
 
 beforeAll(() => {
   delete process.env["SFP_TEST_BINARY"];
@@ -53,6 +60,11 @@ test("what `npm run test:deno` leaves out are black-box tests, and a small part 
   expect(() => withoutBunOnly(files.filter((file) => !file.includes("/repo/")))).toThrow(
     "tests/repo/ in scripts/test/not-on-deno.ts is no black-box test",
   );
+});
+
+// Without Deno, its tests are skipped.
+test.if(hasDenoPackage())("Deno is installed on a platform for which npm has it", () => {
+  expect(deno).toBeDefined();
 });
 
 describe.skipIf(deno === undefined)("the relay on Deno", () => {
@@ -103,12 +115,25 @@ describe.skipIf(deno === undefined)("the relay on Deno", () => {
     const post = (eventName: string) => events.post(sdkKey, { events: [{ eventName }] });
     expect((await post("first")).status).toBe(202);
     await eventually(() => expect(events.forwarded(sdkKey)).toHaveLength(1));
-    // The second request is sent on the connection of the first one.
-    events.upstream.misbehave({ kind: "reset" }, { times: 1 });
+    const used = new Set(events.upstream.requests.map(({ clientPort }) => clientPort));
+    const isPost = ({ path }: { readonly path: string }) => path === "/v1/log_event";
+    events.upstream.misbehave({ kind: "reset" }, { times: 1, when: isPost });
     expect((await post("second")).status).toBe(202);
     await eventually(() => expect(events.forwarded(sdkKey)).toHaveLength(3), { withinMs: 10_000 });
+    // Deno repeats only a request whose connection was used before.
+    expect(used).toContain(events.forwarded(sdkKey)[1]?.request.clientPort ?? 0);
     expect(events.relay.output()).toContain("log events not forwarded, retrying");
+    expect(await events.relay.stop()).toBe(0);
+    expect(events.forwarded(sdkKey)).toHaveLength(3);
   }, 20_000);
+
+  test("sends a client that stalls its own responses, whatever others request meanwhile", async () => {
+    await using upstream = await startUpstream();
+    const stalled = publishSized(upstream, "secret-deno-stalled", 12_000);
+    const other = publishSized(upstream, "secret-deno-other", 12_000);
+    await using relay = await startRelayProcess({ upstream, mode: "http" });
+    expect(await countMixedResponses(relay.httpUrl, stalled, other)).toBe(0);
+  }, 40_000);
 
   test("killed and restarted without upstream, it serves what the local backup has", async () => {
     const folder = mkdtempSync(join(tmpdir(), "sfp-deno-"));

@@ -1,3 +1,4 @@
+import { padTo } from "../common/padding.ts";
 import { specV1, specV2 } from "./payloads.ts";
 import { specProto } from "./proto-payload.ts";
 import type { Upstream } from "./upstream.ts";
@@ -29,6 +30,13 @@ export function publishKey(upstream: Upstream, sdkKey: string, number = 0): Publ
   upstream.publish(sdkKey, "v2", v2, lcut);
   upstream.publishProto(sdkKey, proto, lcut);
   return published;
+}
+
+/** Publishes a config spec of this size, which others of the same size share most of. Returns its path and what it holds. */
+export function publishSized(upstream: Upstream, sdkKey: string, bytes: number) {
+  const body = JSON.stringify(padTo(specV2({ sdkKey, lcut: FIRST_LCUT }), bytes));
+  upstream.publish(sdkKey, "v2", body, FIRST_LCUT);
+  return { path: `/v2/download_config_specs/${sdkKey}.json`, body };
 }
 
 /** Limits a fault to requests for this key. */
