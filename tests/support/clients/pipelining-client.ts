@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { eventually, within } from "../common/wait.ts";
 
-/** A client that sends requests and reads nothing until it is told to. */
+/** A client that sends requests and reads nothing before `read` is called. */
 export class PipeliningClient implements Disposable {
   readonly #socket: Socket;
   readonly #chunks: Buffer[] = [];

@@ -122,14 +122,14 @@ class Exchange {
     const { promise, resolve, reject } = Promise.withResolvers<Response>();
     const request = this.#request;
     const abort = () => {
-      // Before there is a connection, nothing else tells that the request is destroyed.
+      // Before there is a connection, no event shows that the request is destroyed.
       reject(signal.reason);
       request.destroy(signal.reason);
     };
     signal.addEventListener("abort", abort, { once: true });
     request.once("close", () => {
       signal.removeEventListener("abort", abort);
-      // Nothing else tells of a response that switches to another protocol.
+      // A response that switches to another protocol emits no other event.
       reject(withCode("ConnectionClosed"));
     });
     // Also after a response, without an effect.
