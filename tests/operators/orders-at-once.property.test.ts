@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { MemoryPins, OneVersionSource, PinnedRelay } from "../support/specs/pinned-fleet.ts";
+import { openPlaces, PinnedRelay } from "../support/specs/pinned-fleet.ts";
 import { feedOf } from "../support/specs/snapshots.ts";
 
 const feed = feedOf("secret-ordered-at-once");
@@ -32,7 +32,7 @@ const SAME_ORDERS = [
 test("orders of several operators at once: every relay ends at what the last stored order says", async () => {
   await fc.assert(
     fc.asyncProperty(orders, async (given) => {
-      const places = { source: new OneVersionSource(), entries: new Map(), pins: new MemoryPins() };
+      const places = openPlaces();
       const relays = Array.from({ length: RELAYS }, () => new PinnedRelay(feed, places));
       try {
         for (const lcut of VERSIONS) {

@@ -41,13 +41,13 @@ export function nextChange(entry: PinEntry | undefined, now: number): number {
 }
 
 /**
- * Returns the version of an order with a lcut that no other content of the feed has: a relay that had got another order at the same
- * time may have published its version under the same one.
+ * Returns the version of an order with a lcut that no other content of the feed has, and not below that of the version before: other
+ * relays may have published this or another version under it already.
  */
 export function aboveKnown(version: PinnedVersion, known: PinnedVersion | undefined): PinnedVersion {
   if (known === undefined || known.servedLcut < version.servedLcut) return version;
   const isSame = known.lcut === version.lcut && known.checksum === version.checksum;
-  return isSame ? version : { ...version, servedLcut: known.servedLcut + 1 };
+  return { ...version, servedLcut: isSame ? known.servedLcut : known.servedLcut + 1 };
 }
 
 /** The entries, by a digest of the SDK key. */

@@ -250,6 +250,8 @@ export class PinEnforcer implements VersionGate {
     if (known?.servedLcut === servedLcut && known.lcut === lcut && known.checksum === checksum) return;
     const change = (entry: PinEntry | undefined): PinEntry | undefined => {
       if (entry?.changedAt !== order) return undefined;
+      // Relays that carry out an order at the same time may choose several lcuts. The latest is what clients and the backup end at.
+      if ((entry?.feeds[form]?.servedLcut ?? 0) > servedLcut) return undefined;
       const base: PinEntry = entry ?? {
         ...{ key: maskSdkKey(feed.sdkKey), pin: null, feeds: {} },
         changedAt: clock.now(),

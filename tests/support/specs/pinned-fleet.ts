@@ -1,5 +1,5 @@
 import type { SdkKey } from "../../../src/access/sdk-key.ts";
-import { systemClock } from "../../../src/platform/clock.ts";
+import { type Clock, systemClock } from "../../../src/platform/clock.ts";
 import { openPins } from "../../../src/relay/pins.ts";
 import { BackupWriter } from "../../../src/specs/backup-writer.ts";
 import type { Feed } from "../../../src/specs/feed.ts";
@@ -37,7 +37,7 @@ export class MemoryPins implements PinStorage {
 }
 
 /** An upstream with one version of every feed. */
-export class OneVersionSource implements SpecSource {
+class OneVersionSource implements SpecSource {
   lcut = 1_000;
   /** Requests that wait for {@link answerAll}. */
   readonly #waiting: (() => void)[] = [];
@@ -61,10 +61,31 @@ export class OneVersionSource implements SpecSource {
   }
 }
 
+/** A clock on which no two things happen at the same time, as with operators. */
+function strictlyLater(): Clock {
+  let latest = 0;
+  const now = () => {
+    latest = Math.max(latest + 1, Date.now());
+    return latest;
+  };
+  return { ...systemClock, now };
+}
+
 export interface FleetPlaces {
+  readonly clock: Clock;
   readonly source: OneVersionSource;
   readonly entries: Map<string, Snapshot>;
   readonly pins: MemoryPins;
+}
+
+/** Returns what the relays of a fleet share. */
+export function openPlaces(): FleetPlaces {
+  return {
+    clock: strictlyLater(),
+    source: new OneVersionSource(),
+    entries: new Map(),
+    pins: new MemoryPins(),
+  };
 }
 
 /** A relay of a fleet that shares a backup and pins, without network, Worker and polling loop. */
@@ -79,8 +100,7 @@ export class PinnedRelay implements AsyncDisposable {
   /** The lcuts that clients have got, in their order. */
   readonly served: number[] = [];
 
-  constructor(feed: Feed, { source, entries, pins: storage }: FleetPlaces, perFeed = 5) {
-    const clock = systemClock;
+  constructor(feed: Feed, { clock, source, entries, pins: storage }: FleetPlaces, perFeed = 5) {
     const supervisor = strictSupervisor();
     const emit = () => {};
     this.#feed = feed;
