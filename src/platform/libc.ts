@@ -20,6 +20,22 @@ export function openLibc(platform: string) {
 
 export type Libc = ReturnType<typeof openLibc>;
 
+let found: Libc | "none" | undefined;
+
+/** Returns undefined if the library cannot be loaded: Deno needs a permission to do so. */
+export function findLibc(): Libc | undefined {
+  found ??= tryOpenLibc();
+  return found === "none" ? undefined : found;
+}
+
+function tryOpenLibc(): Libc | "none" {
+  try {
+    return openLibc(process.platform);
+  } catch {
+    return "none";
+  }
+}
+
 /** What differs between operating systems. */
 interface System {
   readonly library: string;

@@ -1,5 +1,6 @@
-import type { Server, Socket } from "node:net";
-import { type Libc, openLibc } from "./libc.ts";
+import type { Socket } from "node:net";
+import { withDescriptor } from "#runtime/descriptors.ts";
+import { findLibc, type Libc } from "./libc.ts";
 
 /** What the kernel reports about a TCP connection. Byte counts are totals since the connection was opened. */
 export interface TcpProgress {
@@ -85,10 +86,9 @@ export function tcpProgress(fd: number | undefined): TcpProgress | undefined {
   };
 }
 
-/** Reads the descriptor from Bun's internal handle: `node:net` does not expose it. */
-export function socketDescriptor(socket: Socket | Server): number | undefined {
-  const { _handle: handle } = socket as { readonly _handle?: { readonly fd?: number } | null };
-  return handle?.fd !== undefined && handle.fd >= 0 ? handle.fd : undefined;
+/** Like {@link tcpProgress}, for a socket of `node:net` or `node:tls`. */
+export function socketProgress(socket: Socket): TcpProgress | undefined {
+  return withDescriptor(socket, tcpProgress);
 }
 
 /**
@@ -100,21 +100,9 @@ export function connectionUnder(socket: Socket): Socket {
   return under ?? socket;
 }
 
-let loaded: Libc | "missing" | undefined;
-
-/** Returns undefined on systems other than Linux, and if the library cannot be loaded: Deno needs a permission to do so. */
+/** Returns undefined on systems other than Linux as well. */
 function libc(): Libc | undefined {
-  if (process.platform !== "linux") return undefined;
-  loaded ??= tryOpenLibc();
-  return loaded === "missing" ? undefined : loaded;
-}
-
-function tryOpenLibc(): Libc | "missing" {
-  try {
-    return openLibc(process.platform);
-  } catch {
-    return "missing";
-  }
+  return process.platform === "linux" ? findLibc() : undefined;
 }
 
 /**

@@ -1,7 +1,7 @@
 import type { Socket } from "node:net";
 import { Redis } from "ioredis";
 import type { Clock } from "../platform/clock.ts";
-import { socketDescriptor, tcpProgress } from "../platform/tcp-connection.ts";
+import { socketProgress } from "../platform/tcp-connection.ts";
 import type { RedisClient } from "./client.ts";
 import { RedisFailure } from "./errors.ts";
 
@@ -123,7 +123,7 @@ interface Progress {
 
 /** If the kernel provides no numbers, everything that was written counts as acknowledged. */
 function readProgress(stream: Socket): Progress {
-  const tcp = tcpProgress(socketDescriptor(stream));
+  const tcp = socketProgress(stream);
   const receivedBytes = tcp?.receivedBytes ?? stream.bytesRead;
   const movedBytes = receivedBytes + (tcp?.ackedBytes ?? stream.bytesWritten);
   return { receivedBytes, movedBytes, queuedBytes: Math.max(0, tcp?.queuedBytes ?? 0) };

@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import type { Server, Socket } from "node:net";
 import type { SharedCount } from "../platform/shared-count.ts";
-import { socketDescriptor, tcpProgress } from "../platform/tcp-connection.ts";
+import { socketProgress } from "../platform/tcp-connection.ts";
 import type { EmitLimitEvent } from "./limits.ts";
 
 interface ConnectionLimitOptions {
@@ -61,7 +61,7 @@ export class ConnectionLimit {
     for (let checks = 0; checks < IDLE_CHECKS; checks++) {
       await new Promise((resolve) => setTimeout(resolve, CHECK_EVERY_MS));
       const isUnsent = [...this.#open.keys()].some(
-        (socket) => (tcpProgress(socketDescriptor(socket))?.queuedBytes ?? 0) > 0,
+        (socket) => (socketProgress(socket)?.queuedBytes ?? 0) > 0,
       );
       if (isUnsent) checks = 0;
     }

@@ -10,15 +10,11 @@ import http2, {
 } from "node:http2";
 import type { Server, Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
+import { withDescriptor } from "#runtime/descriptors.ts";
 import { prepareSession, WRITES_WAIT_FOR_READS } from "#runtime/http2.ts";
 import type { SharedBudget } from "../platform/shared-budget.ts";
 import type { SharedCount } from "../platform/shared-count.ts";
-import {
-  clientAddressOf,
-  connectionUnder,
-  limitUnacknowledged,
-  socketDescriptor,
-} from "../platform/tcp-connection.ts";
+import { clientAddressOf, connectionUnder, limitUnacknowledged } from "../platform/tcp-connection.ts";
 import { ConnectionLimit } from "./connection-limit.ts";
 import { WriteFlusher } from "./http2-flush.ts";
 import { limitSession } from "./http2-session.ts";
@@ -93,7 +89,7 @@ export function createHttp2Server(options: Http2ServerOptions): LimitedServer {
   });
   // For clients without PINGs: a response over HTTP/1.1 to a client that is gone.
   server.on("connection", (socket: Socket) =>
-    limitUnacknowledged(socketDescriptor(socket), limits.unreadTimeoutMs),
+    withDescriptor(socket, (fd) => limitUnacknowledged(fd, limits.unreadTimeoutMs)),
   );
   if (tls !== undefined) limitHandshakes(server as Http2SecureServer, connections, options);
   tls?.secure(server as Http2SecureServer, onHttp1 === undefined ? "h2" : "h2 and http/1.1");

@@ -1,7 +1,7 @@
 import { constants, type ServerHttp2Session, type ServerHttp2Stream } from "node:http2";
 import type { Socket } from "node:net";
 import { destroySession } from "#runtime/http2.ts";
-import { socketDescriptor, type TcpProgress, tcpProgress } from "../platform/tcp-connection.ts";
+import { socketProgress, type TcpProgress } from "../platform/tcp-connection.ts";
 import { LASTING_STREAM, watchArrivals } from "./http2-streams.ts";
 import type { EmitLimitEvent, LimitName } from "./limits.ts";
 
@@ -176,11 +176,11 @@ function keepAlive(session: ServerHttp2Session, options: KeepaliveOptions): void
   };
   const ping = () => {
     if (session.destroyed) return;
-    let before = tcpProgress(socketDescriptor(socket));
+    let before = socketProgress(socket);
     const ackedBytes = before?.ackedBytes ?? 0;
     let silentMs = 0;
     const check = () => {
-      const now = tcpProgress(socketDescriptor(socket));
+      const now = socketProgress(socket);
       silentMs = showsLife(before, now) ? 0 : silentMs + checkEveryMs;
       before = now;
       if (silentMs >= timeoutMs + estimateReadMs(now, readBytes)) onVanished();

@@ -1,7 +1,8 @@
 import type { Server } from "node:net";
+import { withDescriptor } from "#runtime/descriptors.ts";
 import { holdPort } from "#runtime/tcp.ts";
 import type { PortReservation } from "../platform/runtime/tcp.ts";
-import { BACKLOG, deepenBacklog, socketDescriptor } from "../platform/tcp-connection.ts";
+import { BACKLOG, deepenBacklog } from "../platform/tcp-connection.ts";
 
 export interface ListenAddress {
   readonly bindAddress: string;
@@ -19,7 +20,7 @@ export async function listen(server: Server, { bindAddress, port, reusePort }: L
   await started.promise;
   server.off("error", started.reject);
   // Bun ignores `backlog`.
-  deepenBacklog(socketDescriptor(server));
+  withDescriptor(server, deepenBacklog);
 }
 
 /**

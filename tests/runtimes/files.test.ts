@@ -3,6 +3,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type * as bunAbout from "../../src/platform/runtime/bun/about.ts";
 import type * as bunDecoding from "../../src/platform/runtime/bun/decoding.ts";
+import type * as bunDescriptors from "../../src/platform/runtime/bun/descriptors.ts";
 import type * as bunHttp2 from "../../src/platform/runtime/bun/http2.ts";
 import type * as bunNative from "../../src/platform/runtime/bun/native.ts";
 import type * as bunRequests from "../../src/platform/runtime/bun/requests.ts";
@@ -10,6 +11,7 @@ import type * as bunTcp from "../../src/platform/runtime/bun/tcp.ts";
 import type * as bunThreads from "../../src/platform/runtime/bun/threads.ts";
 import type * as denoAbout from "../../src/platform/runtime/deno/about.ts";
 import type * as denoDecoding from "../../src/platform/runtime/deno/decoding.ts";
+import type * as denoDescriptors from "../../src/platform/runtime/deno/descriptors.ts";
 import type * as denoHttp2 from "../../src/platform/runtime/deno/http2.ts";
 import type * as denoNative from "../../src/platform/runtime/deno/native.ts";
 import type * as denoRequests from "../../src/platform/runtime/deno/requests.ts";
@@ -23,6 +25,7 @@ type StandIn<Bun, Deno extends Bun> = [Bun, Deno];
 interface Files {
   "about.ts": StandIn<typeof bunAbout, typeof denoAbout>;
   "decoding.ts": StandIn<typeof bunDecoding, typeof denoDecoding>;
+  "descriptors.ts": StandIn<typeof bunDescriptors, typeof denoDescriptors>;
   "http2.ts": StandIn<typeof bunHttp2, typeof denoHttp2>;
   "native.ts": StandIn<typeof bunNative, typeof denoNative>;
   "requests.ts": StandIn<typeof bunRequests, typeof denoRequests>;
@@ -33,6 +36,7 @@ interface Files {
 const COMPARED: Readonly<Record<keyof Files, true>> = {
   "about.ts": true,
   "decoding.ts": true,
+  "descriptors.ts": true,
   "http2.ts": true,
   "native.ts": true,
   "requests.ts": true,

@@ -1,5 +1,5 @@
 import type { TLSSocket } from "node:tls";
-import { clientAddressOf, socketDescriptor, tcpProgress } from "../../platform/tcp-connection.ts";
+import { clientAddressOf, socketProgress } from "../../platform/tcp-connection.ts";
 
 /** The byte stream under an HTTP/1.1 connection: a plain socket or a TLS socket. */
 export interface ByteTransport {
@@ -44,7 +44,7 @@ export function tlsTransport(socket: TLSSocket): ByteTransport {
     },
     pause: () => void socket.pause(),
     resume: () => void socket.resume(),
-    unsentBytes: () => socket.writableLength + (tcpProgress(socketDescriptor(socket))?.queuedBytes ?? 0),
+    unsentBytes: () => socket.writableLength + (socketProgress(socket)?.queuedBytes ?? 0),
     shutdown: () => void socket.end(),
     close: () => void socket.destroy(),
     destroy: () => void socket.destroy(),

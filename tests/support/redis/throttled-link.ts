@@ -1,7 +1,7 @@
 import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
+import { withDescriptor } from "#runtime/descriptors.ts";
 import { openLibc } from "../../../src/platform/libc.ts";
-import { socketDescriptor } from "../../../src/platform/tcp-connection.ts";
 
 export interface ThrottledLinkOptions {
   readonly targetPort: number;
@@ -185,7 +185,8 @@ class Lane {
 function limitReceiveBuffer(socket: Socket, bytes: number): void {
   const limit = () => {
     const value = new Uint8Array(Int32Array.of(bytes).buffer);
-    openLibc(process.platform).setsockopt(socketDescriptor(socket) ?? -1, SOL_SOCKET, SO_RCVBUF, value);
+    const { setsockopt } = openLibc(process.platform);
+    withDescriptor(socket, (fd) => setsockopt(fd, SOL_SOCKET, SO_RCVBUF, value));
   };
   if (socket.connecting) socket.once("connect", limit);
   else limit();
