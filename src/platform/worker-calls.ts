@@ -41,6 +41,9 @@ export interface WorkerCallsOptions {
   readonly silenceLimitMs?: number;
 }
 
+/** The work of a call threw. The same call would throw again, unlike after a failure of the Worker. */
+export class WorkThrew extends Error {}
+
 const CLOSED = "the relay is shutting down";
 
 /** Calls a Worker, which is started with the first call and restarted after it died. */
@@ -60,8 +63,9 @@ export class WorkerCalls<Request, Reply> implements AsyncDisposable {
   }
 
   /**
-   * Resolves with the Worker's reply. `moved` buffers are transferred, not copied. Rejects if the work failed or timed out, and
-   * at once while the Worker is busy with an overdue call: it may hang for good, and requests would pile up.
+   * Resolves with the Worker's reply. `moved` buffers are transferred, not copied. Rejects with {@link WorkThrew} if the work threw, with
+   * another error if the Worker failed or the call timed out, and at once while the Worker is busy with an overdue call: it may hang for
+   * good, and requests would pile up.
    */
   async call(
     request: Request,
@@ -115,7 +119,7 @@ export class WorkerCalls<Request, Reply> implements AsyncDisposable {
     this.#silence = undefined;
     this.#overdue.delete(outcome.id);
     const waiting = this.#take(outcome.id);
-    if (outcome.kind === "threw") waiting?.reject(new Error(outcome.message));
+    if (outcome.kind === "threw") waiting?.reject(new WorkThrew(outcome.message));
     else waiting?.resolve(outcome.reply);
     if (this.#waiting.size > 0) this.#silence = this.#listen();
   }

@@ -7,30 +7,28 @@ export function threadStarted(owner: object, name: string): void {
 }
 
 export function threadEnded(owner: object): void {
+  const name = threads.get(owner);
   threads.delete(owner);
+  // Its replacement has the same name.
+  for (const mark of marks) if (mark.name === name) marks.delete(mark);
 }
 
-/** How often threads of a name are being examined. */
-const examined = new Map<string, number>();
+/** One for each time that a thread is being examined. */
+const marks = new Set<{ readonly name: string }>();
 
 /**
  * Called before the heap of a thread is examined, which stops its event loop: for seconds, if the machine is overloaded or the heap is
- * large. Dispose of the result afterwards.
+ * large. The thread counts as examined until the result is disposed of, or until a thread of this name has ended.
  */
 export function threadExamined(name: string): Disposable {
-  examined.set(name, (examined.get(name) ?? 0) + 1);
-  return {
-    [Symbol.dispose]: () => {
-      const rest = (examined.get(name) ?? 0) - 1;
-      if (rest > 0) examined.set(name, rest);
-      else examined.delete(name);
-    },
-  };
+  const mark = { name };
+  marks.add(mark);
+  return { [Symbol.dispose]: () => marks.delete(mark) };
 }
 
 /** Whether a thread stands still because of a profile, so that this is no sign that it hangs. */
 export function isExamined(name: string): boolean {
-  return examined.has(name);
+  return [...marks].some((mark) => mark.name === name);
 }
 
 /** Returns the names of the threads that run, as they join. A name occurs as often as threads have it. */
