@@ -16,7 +16,7 @@ import { lcutOf } from "../support/upstream/gate-versions.ts";
 import { startUpstream, type Upstream } from "../support/upstream/upstream.ts";
 
 /** Each rule takes about a second, which is as long as the engine tries a pattern. */
-const SLOW_RULES = 4;
+const SLOW_RULES = 2;
 
 const slowEnv = { ...GATE_ENV, HOSTNAME: `${"a".repeat(40)}!` };
 
@@ -41,7 +41,7 @@ test("5 MB of config specs and a slow gate delay neither clients nor probes", as
   await eventually(async () => expect(await servedLcut()).toBe(lcutOf(2)));
   // The version is served, and its gate is being evaluated.
   const startedAt = performance.now();
-  const turned = expectTurns(relay, ["on 2"], 25_000);
+  const turned = expectTurns(relay, ["on 2"], 50_000);
   let isOver = false;
   const ended = turned.finally(() => (isOver = true));
   ended.catch(() => undefined);
@@ -56,7 +56,7 @@ test("5 MB of config specs and a slow gate delay neither clients nor probes", as
   await ended;
   const tookMs = performance.now() - startedAt;
   expect(longestMs).toBeLessThan(tookMs / 2);
-}, 30_000);
+}, 60_000);
 
 test("a relay that is stopped while the gate is evaluated ends at once", async () => {
   await using upstream = await startUpstream();

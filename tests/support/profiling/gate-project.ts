@@ -77,4 +77,6 @@ export const expectTurns = (relay: RelayProcess, turns: readonly string[], withi
 
 /** Resolves when a version was evaluated, by the line that a relay logs for each at level debug. */
 export const evaluated = (relay: RelayProcess, number: number) =>
-  eventually(() => expect(relay.output()).toContain(`profiling gate evaluated lcut=${lcutOf(number)}`));
+  eventually(() => expect(relay.output()).toContain(`profiling gate evaluated lcut=${lcutOf(number)}`), {
+    withinMs: 20_000,
+  });
