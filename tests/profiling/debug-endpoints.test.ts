@@ -9,7 +9,10 @@ import { startManagedRelay } from "../support/relay/managed-relay.ts";
 import { startRelayProcess } from "../support/relay/relay-process.ts";
 import { startReloadedRelay } from "../support/relay/reloaded-relay.ts";
 import { isOnDeno } from "../support/relay/runtime.ts";
+import { forKey, publishKey } from "../support/upstream/published-key.ts";
 import { startUpstream } from "../support/upstream/upstream.ts";
+
+const PATIENT = { withinMs: 20_000 };
 
 const messageOf = async (response: Response) => ((await response.json()) as { message: string }).message;
 
@@ -128,6 +131,36 @@ describe("a request for a profile", () => {
     }
     expect(profiled.relay.output()).not.toContain("unexpected");
   });
+
+  test("ends when the relay stops, before requests in flight are finished, and no other is taken", async () => {
+    // Everything is served as before during the delay, and afterwards what is in flight is finished.
+    await using profiled = await startProfiledRelay({
+      args: ["--shutdown-delay-in-s", "600", "--shutdown-grace-in-s", "60"],
+    });
+    const { relay, upstream } = profiled;
+    const slow = "secret-slow-0123456789";
+    publishKey(upstream, slow);
+    const gate = Promise.withResolvers<void>();
+    upstream.misbehave({ kind: "none" }, { ...forKey(slow), until: gate.promise });
+    const inFlight = fetch(`${relay.httpUrl}/v2/download_config_specs/${slow}.json`);
+    await eventually(() => expect(upstream.count(/secret-slow/)).toBe(1), PATIENT);
+    const long = profiled.order("profile?seconds=60");
+    await busy(profiled);
+    relay.signal("SIGTERM");
+    const stopped = await within(long, 20_000, "the response to the profile");
+    expect(stopped.status).toBe(503);
+    expect(await messageOf(stopped)).toContain("shutting down");
+    for (const path of ["profile?seconds=1", "heap"]) {
+      expect((await profiled.order(path)).status).toBe(503);
+    }
+    // The second signal ends the delay.
+    relay.signal("SIGTERM");
+    gate.resolve();
+    expect((await inFlight).status).toBe(200);
+    expect(await within(relay.exited(), 20_000, "exit")).toBe(0);
+    expect(relay.output()).not.toContain("unexpected");
+    expect(relay.output()).not.toContain("profile taken");
+  }, 60_000);
 
   test("does not delay a shutdown", async () => {
     await using profiled = await startProfiledRelay();
