@@ -2,7 +2,7 @@ import { beginWorker, endOnFault } from "#runtime/threads.ts";
 import { firstErrorLine } from "./errors.ts";
 import { forwardForeignOutput } from "./process/foreign-output.ts";
 import { joinProfiling } from "./profiling/join.ts";
-import { threadEnded, threadStarted } from "./profiling/threads.ts";
+import { threadEnded, threadLost, threadStarted } from "./profiling/threads.ts";
 
 declare const self: Worker;
 
@@ -137,7 +137,8 @@ export class WorkerCalls<Request, Reply> implements AsyncDisposable {
   }
 
   #abandon(reason: Error): void {
-    if (this.#worker !== undefined) threadEnded(this.#worker);
+    // After the end on purpose it is known as ended.
+    if (this.#worker !== undefined) threadLost(this.#worker);
     this.#worker?.terminate();
     this.#worker = undefined;
     clearTimeout(this.#silence);
@@ -148,6 +149,7 @@ export class WorkerCalls<Request, Reply> implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed = true;
+    if (this.#worker !== undefined) threadEnded(this.#worker);
     this.#abandon(new Error(CLOSED));
   }
 }

@@ -18,7 +18,7 @@ export interface TakenProfile {
   readonly startedAt: number;
   readonly durationMs: number;
   readonly threads: readonly ThreadProfile[];
-  /** The names of threads that run and did not reply: they hang, were busy all the time, or replace one that died. */
+  /** The names of threads that did not reply: they hang, were busy all the time, or died. */
   readonly missing: readonly string[];
   /** What no thread accounts for: nanoseconds of CPU time outside JavaScript, or bytes outside its heaps. */
   readonly outside: number;

@@ -1,6 +1,6 @@
 import type { Clock } from "../platform/clock.ts";
 import { broadcast, type Member } from "../platform/profiling/orders.ts";
-import { runningThreads } from "../platform/profiling/threads.ts";
+import { runningThreads, type StartedThread } from "../platform/profiling/threads.ts";
 import { Replies } from "./replies.ts";
 
 /** The name of the main thread, which takes part once there is a profiler. */
@@ -11,7 +11,7 @@ const ROLL_CALL_MS = 1_000;
 
 /** Finds out which threads take part in a profile. A thread that is busy at first takes part as soon as it answers. */
 export class RollCall implements Disposable {
-  readonly #expected = namesOfRunning();
+  readonly #expected: readonly StartedThread[] = [{ name: MAIN, state: "runs" }, ...runningThreads()];
   readonly #answers = new Replies<Member>();
 
   /** Resolves when all threads have answered, or after a second. Rejects with the reason of the signal. */
@@ -28,30 +28,32 @@ export class RollCall implements Disposable {
 
   /** Returns the names of threads that have answered and still run, and are not among those that delivered their part. */
   owing(delivered: readonly Member[]): readonly string[] {
-    return stillRunning(namesOf(except(this.present, delivered)), delivered);
+    const silent = namesOf(except(this.present, delivered));
+    return without(silent, [...this.#expectedThat("ended"), ...this.#expectedThat("lost")]);
   }
 
-  /** Returns the names of all threads that ran at the beginning and still run, and are not among those that delivered their part. */
+  /**
+   * Returns the names of threads that ran at the beginning, and are not among those that delivered their part. A thread that has ended, such as
+   * a Worker after its work, is not missing.
+   */
   missing(delivered: readonly Member[]): readonly string[] {
-    const unanswered = without(this.#expected, namesOf(this.present));
-    // What joined later has delivered for itself, or was too busy to answer.
+    const unanswered = without(
+      this.#expected.map(({ name }) => name),
+      namesOf(this.present),
+    );
+    // A thread that joined later, or was too busy to answer before it delivered.
     const others = namesOf(except(delivered, this.present));
     const silent = namesOf(except(this.present, delivered));
-    return stillRunning([...silent, ...without(unanswered, others)], delivered);
+    return without([...silent, ...without(unanswered, others)], this.#expectedThat("ended"));
+  }
+
+  #expectedThat(state: StartedThread["state"]): readonly string[] {
+    return this.#expected.filter((thread) => thread.state === state).map(({ name }) => name);
   }
 
   [Symbol.dispose](): void {
     this.#answers[Symbol.dispose]();
   }
-}
-
-function namesOfRunning(): readonly string[] {
-  return [MAIN, ...runningThreads()];
-}
-
-/** A thread that has ended, such as a Worker after its work, is not missing, but one that was replaced is: its replacement runs. */
-function stillRunning(names: readonly string[], delivered: readonly Member[]): readonly string[] {
-  return without(names, without(names, without(namesOfRunning(), namesOf(delivered))));
 }
 
 function namesOf(members: readonly Member[]): readonly string[] {

@@ -130,6 +130,10 @@ test("the end of the relay ends the wait", async () => {
   await eventually(() => expect(gate.clock.sleeping).toBe(1), PATIENT);
   await gate.gate[Symbol.asyncDispose]();
   expect(gate.clock.sleeping).toBe(0);
+  workers = "run";
   gate.publish(on(2));
+  await using control = openGate();
+  control.publish(on(2));
+  await control.turned([true]);
   expect(gate.events.map(({ kind }) => kind)).toEqual(["profiling_gate_failed"]);
 });

@@ -13,10 +13,9 @@ const PATIENT = { withinMs: 20_000, everyMs: 2 };
 
 const never = new AbortController().signal;
 
-/** How long the roll is called, the samplers wake up, and replies are waited for. */
+/** How long the roll is called, and the samplers wake up. */
 const ROLL_CALL_MS = 1_000;
 const WAKING_MS = 520;
-const REPLY_MS = 5_000;
 
 /** The time of the profiles here. */
 const SECONDS = 2;
@@ -158,16 +157,17 @@ describe("a CPU profile", () => {
     expect(namesOf(profile)).toEqual(["main"]);
   });
 
-  test("names a thread that was replaced meanwhile", async () => {
-    using opened = openProfiler();
-    const lost = await JoinedThread.start();
-    const { taken } = opened.begin();
-    await opened.pass(WAKING_MS);
-    lost[Symbol.dispose]();
-    using _replacement = await JoinedThread.start();
-    await opened.pass(SECONDS * 1_000);
-    await opened.pass(REPLY_MS);
-    expect((await taken).missing).toEqual(["joined"]);
+  test("names a thread that is lost meanwhile, whether it is replaced or not, and does not wait for it", async () => {
+    for (const isReplaced of [false, true]) {
+      using opened = openProfiler();
+      using lost = await JoinedThread.start();
+      const { taken } = opened.begin();
+      await opened.pass(WAKING_MS);
+      lost.lose();
+      using _replacement = isReplaced ? await JoinedThread.start() : undefined;
+      await opened.pass(SECONDS * 1_000);
+      expect((await taken).missing).toEqual(["joined"]);
+    }
   });
 
   test("that is cancelled says nothing about how long the next one takes", async () => {
@@ -267,7 +267,7 @@ describe("a heap profile", () => {
 
     test("which is not marked any more once it was replaced", async () => {
       using left = await leaveLate();
-      left.late[Symbol.dispose]();
+      left.late.lose();
       expect(isExamined("joined")).toBe(false);
     });
 

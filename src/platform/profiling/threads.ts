@@ -1,16 +1,34 @@
-/** The threads of this process that have been started and not ended, by what ends them. */
-const threads = new Map<object, string>();
+/** A thread that was started. Its state changes. */
+export interface StartedThread {
+  readonly name: string;
+  /** It ends after its work, or is lost: it died, or hung and was ended. */
+  readonly state: "runs" | "ended" | "lost";
+}
+
+/** The threads of this process that run, by what ends them. */
+const threads = new Map<object, StartedThread & { state: StartedThread["state"] }>();
 
 /** Called where a thread is started, so that a profile can say which thread did not reply. `owner` identifies the thread. */
 export function threadStarted(owner: object, name: string): void {
-  threads.set(owner, name);
+  threads.set(owner, { name, state: "runs" });
 }
 
+/** Called when a thread is not needed any more. */
 export function threadEnded(owner: object): void {
-  const name = threads.get(owner);
+  remove(owner, "ended");
+}
+
+/** Called when a thread has died, or is ended because it hangs. Its replacement has the same name. */
+export function threadLost(owner: object): void {
+  remove(owner, "lost");
+}
+
+function remove(owner: object, state: StartedThread["state"]): void {
+  const thread = threads.get(owner);
+  if (thread === undefined) return;
+  thread.state = state;
   threads.delete(owner);
-  // Its replacement has the same name.
-  for (const mark of marks) if (mark.name === name) marks.delete(mark);
+  for (const mark of marks) if (mark.name === thread.name) marks.delete(mark);
 }
 
 /** One for each time that a thread is being examined. */
@@ -31,7 +49,7 @@ export function isExamined(name: string): boolean {
   return [...marks].some((mark) => mark.name === name);
 }
 
-/** Returns the names of the threads that run, as they join. A name occurs as often as threads have it. */
-export function runningThreads(): readonly string[] {
+/** Returns the threads that run. */
+export function runningThreads(): readonly StartedThread[] {
   return [...threads.values()];
 }

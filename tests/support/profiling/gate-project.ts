@@ -72,7 +72,7 @@ export const turnsOf = (relay: RelayProcess): string[] =>
     ([, state, lcut]) => `${state} ${(Number(lcut) - lcutOf(0)) / (lcutOf(1) - lcutOf(0))}`,
   );
 
-export const expectTurns = (relay: RelayProcess, turns: readonly string[], withinMs = 5_000) =>
+export const expectTurns = (relay: RelayProcess, turns: readonly string[], withinMs = 20_000) =>
   eventually(() => expect(turnsOf(relay)).toEqual([...turns]), { withinMs });
 
 /** Resolves when a version was evaluated, by the line that a relay logs for each at level debug. */

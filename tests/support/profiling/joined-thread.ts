@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { threadEnded, threadStarted } from "../../../src/platform/profiling/threads.ts";
+import { threadEnded, threadLost, threadStarted } from "../../../src/platform/profiling/threads.ts";
 import { eventually, within } from "../common/wait.ts";
 import type { Beat, StandStill } from "./joined-worker.ts";
 
@@ -45,6 +45,12 @@ export class JoinedThread implements Disposable {
   release(): void {
     Atomics.store(this.#flag, 0, 2);
     Atomics.notify(this.#flag, 0);
+  }
+
+  /** Ends the thread as if it had died. */
+  lose(): void {
+    threadLost(this.worker);
+    this[Symbol.dispose]();
   }
 
   [Symbol.dispose](): void {

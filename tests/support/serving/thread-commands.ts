@@ -4,7 +4,7 @@ import { preloadEnv } from "../common/preload.ts";
 export const COMMANDS = [
   /** Responds with the name alone. */
   "name",
-  /** Stops the event loop of the thread for ever. */
+  /** Stops the event loop of the thread for ever. Responds before that over HTTP/1.1. */
   "hang",
   /** Throws an error that nothing catches. */
   "throw",
