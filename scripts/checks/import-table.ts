@@ -119,8 +119,8 @@ export const environmentReaders = [
   "platform/runtime/deno/requests.ts",
 ];
 
-/** The only folders that may use what one runtime alone has. Others start Workers by `startWorker`. */
+/** The only folders that may use what one runtime alone has. Others start Workers by `startWorker`, and ask servers by `sendRequest`. */
 export const runtimeFolders: readonly { readonly has: RegExp; readonly folder: string }[] = [
-  { has: /^bun|^new Worker/i, folder: "platform/runtime/bun/" },
-  { has: /^deno|^new Worker/i, folder: "platform/runtime/deno/" },
+  { has: /^bun|^(?:Worker|fetch)$/i, folder: "platform/runtime/bun/" },
+  { has: /^deno|^(?:Worker|fetch)$/i, folder: "platform/runtime/deno/" },
 ];

@@ -47,13 +47,14 @@ const ENVIRONMENT = [
   /^import\s*\{[^{}]*\benv\b[^{}]*\}\s*from\s*["'](?:node:process|bun)["']/m,
 ];
 
-/** `from "bun"`, an import type of it, and the global objects. */
+/** `from "bun"`, an import type of it, the global objects, and functions that differ between runtimes. */
 const RUNTIME_NAMES = [
-  /["'](?<name>bun(?::[\w-]+)?)["']/g,
-  /(?<![\w$.#])(?<name>(?:Bun|Deno)\.)/g,
-  /\b(?<name>new Worker\()/g,
+  /["'`](?<name>bun(?::[\w-]+)?)["'`]/g,
+  /(?<![\w$#"'`])(?<name>Bun|Deno)(?![\w$"'`])/g,
+  /\b(?:globalThis|self)(?:\?\.)?\[["'`](?<name>Bun|Deno)\b/g,
   /\bprocess\.versions\??\.(?<name>bun|deno)\b/g,
-  /\b(?:globalThis|self)(?:\?\.|\.|\[["'])(?<name>Bun|Deno)\b/g,
+  /\bnew (?:globalThis\.|self\.)?(?<name>Worker)\b/g,
+  /(?:(?<![\w$.#]|async )|\b(?:globalThis|self)\.)(?<name>fetch)\(/g,
 ];
 
 /** The prefix of files that exist once for each runtime. package.json and deno.json name the folder of each. */

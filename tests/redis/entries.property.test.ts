@@ -18,7 +18,7 @@ import { specV2 } from "../support/upstream/payloads.ts";
 const lcuts = fc.integer({ min: 1, max: 12 });
 /**
  * `writer` 0 is an original relay, which writes whatever it has; `after` is the time of the write, ms. No original relay writes a version
- * twice: a relay that may not run HMGET cannot see that the version changed and changed back between its reads.
+ * twice: a relay that may not run HMGET cannot see that two versions replaced each other twice between its reads.
  */
 const writes = fc.uniqueArray(fc.record({ lcut: lcuts, writer: fc.nat(4), after: fc.nat(12) }), {
   selector: (write) => (write.writer === 0 ? write.lcut : write),

@@ -106,6 +106,27 @@ describeWith("redis-server", "redis-cli")("Entries of Redis", () => {
       expect(await backup.touch(held)).toBe(false);
     });
 
+    test("an entry that original relays change and change back during a read is not mixed", async () => {
+      await originalWrites("v3", feed, 10);
+      const { bulk } = use.connection;
+      const { sendForBytes } = bulk;
+      let reads = 0;
+      const changing = async (command: string, args: readonly (string | Buffer)[]) => {
+        const isFirst = args.includes("config") && reads++ === 0;
+        if (isFirst) await originalWrites("v3", feed, 12);
+        const reply = await sendForBytes(command, args);
+        if (isFirst) await originalWrites("v3", feed, 10);
+        return reply;
+      };
+      using restore = new DisposableStack();
+      restore.adopt(Object.assign(bulk, { sendForBytes: changing }), () =>
+        Object.assign(bulk, { sendForBytes }),
+      );
+      const read = await use.backup().read(feed, -1);
+      expect(read).toMatchObject({ kind: "found", raw: { headerLcut: mayAskLengths ? 12 : 10 } });
+      expect(await versionIn(read)).toBe(mayAskLengths ? 12 : 10);
+    });
+
     test("an entry of the same version with another length is kept if a relay of this project wrote it", async () => {
       const backup = use.backup();
       const ours = await preparedSnapshot(feed, 10, { color: "ours" });

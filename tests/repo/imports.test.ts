@@ -71,12 +71,18 @@ test.each([
 });
 
 test.each([
-  ["Bun.", "const listener = Bun.listen({});"],
-  ["Bun.", "type Listener = Bun.TCPSocketListener;"],
+  ["Bun", "const listener = Bun.listen({});"],
+  ["Bun", "type Listener = Bun.TCPSocketListener;"],
+  ["Bun", "const { gc } = Bun;"],
+  ["Bun", "Bun?.gc(true);"],
+  ["Bun", 'const listen = Bun["listen"];'],
+  ["Bun", 'const isBun = typeof Bun !== "undefined";'],
+  ["Bun", "const { listen } = globalThis.Bun;"],
   ["Bun", 'const { listen } = globalThis["Bun"];'],
   ["bun", "const isBun = process.versions.bun !== undefined;"],
   ["bun:ffi", 'import { dlopen } from "bun:ffi";'],
   ["bun", 'const { serve } = await import("bun");'],
+  ["bun:jsc", "const { gcAndSweep } = await import(`bun:jsc`);"],
 ])("what Bun alone has is a problem outside its folder: %s in %s", async (name, source) => {
   const folder = "platform/runtime/bun/";
   expect(await problemsIn({ "http/a.ts": source })).toEqual([
@@ -89,17 +95,30 @@ test.each([
 test("what Deno alone has is a problem outside its folder", async () => {
   const source = "const listener = Deno.listen({});";
   const folder = "platform/runtime/deno/";
-  expect(await problemsIn({ "http/a.ts": source })).toEqual([`src/http/a.ts uses Deno.: only ${folder} may`]);
+  expect(await problemsIn({ "http/a.ts": source })).toEqual([`src/http/a.ts uses Deno: only ${folder} may`]);
   expect(await problemsIn({ [`${folder}a.ts`]: source })).toEqual([]);
 });
 
-test("only the folders of the runtimes start Workers by themselves", async () => {
-  const source = 'new Worker(new URL("./a-worker.ts", import.meta.url));';
+test.each([
+  ["Worker", 'new Worker(new URL("./a-worker.ts", import.meta.url));'],
+  ["Worker", "new globalThis.Worker(url);"],
+  ["fetch", "const response = await fetch(url);"],
+  ["fetch", "return globalThis.fetch(url);"],
+])("only the folders of the runtimes may use what differs between them: %s in %s", async (name, source) => {
   const folders = ["platform/runtime/bun/", "platform/runtime/deno/"];
   expect(await problemsIn({ "http/a.ts": source })).toEqual([
-    `src/http/a.ts uses new Worker(: only ${folders.join(", ")} may`,
+    `src/http/a.ts uses ${name}: only ${folders.join(", ")} may`,
   ]);
   for (const folder of folders) expect(await problemsIn({ [`${folder}a.ts`]: source })).toEqual([]);
+});
+
+test.each([
+  "const response = await app.fetch(request);",
+  "class Specs { async fetch(request: Request) {} }",
+  "class Specs { #fetch(request: Request) {} }",
+  'const name = { bun_version: runtime === "Bun" };',
+])("other uses of such a name are none: %s", async (source) => {
+  expect(await problemsIn({ "http/a.ts": source })).toEqual([]);
 });
 
 test("an import of a file of the runtime is one of the file of each runtime", async () => {

@@ -123,16 +123,29 @@ async function readWhole(redis: RedisConnection, key: string): Promise<WholeEntr
       if (redis.permissions.mayTry("HMGET")) return toWholeEntry(fields);
     }
     for (let left = MAX_ATTEMPTS; left > 0; left--) {
-      const before = await readFields(redis, key, SMALL_FIELDS, redis.bulk);
-      const config = await readFields(redis, key, ["config"], redis.bulk);
-      const after = await readFields(redis, key, SMALL_FIELDS, redis.bulk);
-      if (before.every((field, at) => isSame(field, after[at]))) return toWholeEntry([...before, ...config]);
+      const entry = await readFieldByField(redis, key);
+      if (entry !== undefined) return entry;
     }
   } catch (error) {
     if (error instanceof RedisFailure && error.code === "WRONGTYPE") return undefined;
     throw error;
   }
   throw new RedisFailure("refused", "other relays keep changing the entry");
+}
+
+/**
+ * Resolves with undefined if the entry changed meanwhile. Two original relays may change it and change it back, so equal small fields
+ * before and after prove nothing of the config: its checksum does, or else the same config after them.
+ */
+async function readFieldByField(redis: RedisConnection, key: string): Promise<WholeEntry | undefined> {
+  const before = await readFields(redis, key, SMALL_FIELDS, redis.bulk);
+  const [config] = await readFields(redis, key, ["config"], redis.bulk);
+  const after = await readFields(redis, key, SMALL_FIELDS, redis.bulk);
+  if (!before.every((field, at) => isSame(field, after[at]))) return undefined;
+  const entry = toWholeEntry([...before, config]);
+  if (config !== undefined && hasChecksum(entry, config)) return entry;
+  const [again] = await readFields(redis, key, ["config"], redis.bulk);
+  return isSame(config, again) ? entry : undefined;
 }
 
 function toWholeEntry([lcut, keyDigest, checksum, encoding, config]: readonly (
