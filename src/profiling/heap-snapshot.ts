@@ -133,8 +133,8 @@ class HeapGraph {
 
   /**
    * Returns the name of the property that a reference is; empty if it has none, or one that may be data. An object that is named by data
-   * gets the names alone that the code has elsewhere in this heap, as most names of object literals are: no form of a name tells an SDK
-   * key from a word of the code.
+   * gets the names alone that the code has elsewhere in this heap, as most names of object literals are: the form of a name does not
+   * distinguish an SDK key from a word of the code.
    */
   propertyName(edge: number, owner: number): string {
     if (!this.#isNamed(edge)) return "";

@@ -220,12 +220,12 @@ describe("a profile that cannot be uploaded is dropped, and the next one is take
     // The reason is that of the upload again, and the time begins again.
     await later("600s");
     expect(health.at(-1)).toMatch(upload);
-    const told = health.length;
+    const reported = health.length;
     await later("299s");
     await later("1s");
-    expect(health).toHaveLength(told);
+    expect(health).toHaveLength(reported);
     await later("1s");
-    expect(health.slice(told)).toEqual(["works"]);
+    expect(health.slice(reported)).toEqual(["works"]);
   });
 
   test("an upload that hangs, after a minute, and another one", async () => {

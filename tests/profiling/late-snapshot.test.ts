@@ -16,7 +16,7 @@ const PATIENT = { withinMs: 30_000, everyMs: 50 };
 
 const SLOT = 1;
 
-/** A thread that opens its ports when it is told, and whose event loop is that of a real one. */
+/** A thread that opens its ports when it is ordered to, and whose event loop is that of a real one. */
 function asServing({ worker }: JoinedThread): ThreadEnd {
   const listeners: ((event: never) => void)[] = [];
   const reply = (message: FromServing) => {

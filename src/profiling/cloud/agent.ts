@@ -58,8 +58,8 @@ export class CloudAgent {
   #uploads = 0;
   /** That of the last upload, and since when Google has answered requests after it. Undefined if it worked, or that is long ago. */
   #uploadFailure: { readonly detail: string; answeredSince: number | undefined } | undefined;
-  /** What the health was last told to fail for; undefined if it was told that the export works. */
-  #told: string | undefined;
+  /** Why the export fails, as last reported; undefined if it works. */
+  #reported: string | undefined;
 
   constructor(options: CloudAgentOptions) {
     this.#options = options;
@@ -112,11 +112,11 @@ export class CloudAgent {
       const detail = `upload of a profile: ${this.#describe(uploaded)}`;
       this.#uploadFailure = { detail, answeredSince: undefined };
       health.dropped(1);
-      this.#tell(detail);
+      this.#report(detail);
       return;
     }
     this.#uploadFailure = undefined;
-    this.#tell(undefined);
+    this.#report(undefined);
     const isFirst = ++this.#uploads === 1;
     const tookMs = clock.elapsed() - startedAt;
     emit({ kind: "cloud_profile_uploaded", profile: kind, bytes: bytes.byteLength, tookMs, isFirst });
@@ -131,13 +131,13 @@ export class CloudAgent {
       if (now - this.#uploadFailure.answeredSince >= FORGET_UPLOAD_MS) this.#uploadFailure = undefined;
     }
     const detail = this.#uploadFailure?.detail;
-    // It is told again only if requests failed in between.
-    if (detail === undefined || detail !== this.#told) this.#tell(detail);
+    // A failure is reported again only if requests failed in between.
+    if (detail === undefined || detail !== this.#reported) this.#report(detail);
   }
 
-  /** Says why the export fails, or that it works. */
-  #tell(detail: string | undefined): void {
-    this.#told = detail;
+  /** Reports why the export fails, or that it works. */
+  #report(detail: string | undefined): void {
+    this.#reported = detail;
     const { health } = this.#options;
     if (detail === undefined) health.worked();
     else health.failed(detail);
@@ -192,7 +192,7 @@ export class CloudAgent {
 
   #failed(failure: ApiFailure): number {
     if (this.#uploadFailure !== undefined) this.#uploadFailure.answeredSince = undefined;
-    this.#tell(this.#describe(failure));
+    this.#report(this.#describe(failure));
     // Roles may be granted to another account meanwhile, which the machine then has.
     if (failure.status === FORBIDDEN || failure.status === UNAUTHORIZED) this.#session = undefined;
     const backOffMs = this.#backOff();

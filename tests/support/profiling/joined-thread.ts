@@ -28,9 +28,9 @@ export class JoinedThread implements Disposable {
   /** The thread stands still from now on, or from the next order of a kind, which it does not follow before it runs again. */
   async standStill(at: StandStill["at"]): Promise<void> {
     this.#flag = new Int32Array(new SharedArrayBuffer(4));
-    const told = once(this.worker, "message");
+    const received = once(this.worker, "message");
     this.worker.postMessage({ at, flag: this.#flag } satisfies StandStill);
-    await within(told, 20_000, "the thread to be told");
+    await within(received, 20_000, "the thread to take the message");
     if (at === "now") await this.stands();
   }
 

@@ -7,7 +7,7 @@ import { ORDERS, type ProfilingOrder } from "../../../src/platform/profiling/ord
 
 declare const self: Worker;
 
-/** What a thread is told. `flag` is 0 at first; the thread writes 1 when it stands still, and runs again when it is 2. */
+/** The message to a thread. `flag` is 0 at first; the thread writes 1 when it stands still, and runs again when it is 2. */
 export interface StandStill {
   readonly at: "now" | ProfilingOrder["kind"];
   readonly flag: Int32Array<SharedArrayBuffer>;
@@ -38,7 +38,7 @@ self.onmessage = ({ data }: MessageEvent<StandStill | Beat>) => {
     setInterval(() => Atomics.add(data.beats, data.slot, 1), 50);
     return;
   }
-  self.postMessage("told");
+  self.postMessage("received");
   if (data.at === "now") standStill(data);
   else awaited = data;
 };
