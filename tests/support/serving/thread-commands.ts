@@ -4,8 +4,10 @@ import { preloadEnv } from "../common/preload.ts";
 export const COMMANDS = [
   /** Responds with the name alone. */
   "name",
-  /** Stops the event loop of the thread for ever. Responds before that over HTTP/1.1. */
+  /** Stops the event loop of the thread for ever. */
   "hang",
+  /** Responds over HTTP/1.1, and then does the same. */
+  "respond-and-hang",
   /** Throws an error that nothing catches. */
   "throw",
   /** Ends the thread. */

@@ -53,7 +53,7 @@ export class ThreadConnection implements Disposable {
 
   /** Stops the event loop of the thread for ever. Resolves when it stands still, or in a moment will. */
   async hang(): Promise<void> {
-    await this.get("/test/hang");
+    await this.get("/test/respond-and-hang");
   }
 
   command(command: Command): void {
