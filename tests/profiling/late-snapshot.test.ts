@@ -37,7 +37,7 @@ function asServing({ worker }: JoinedThread): ThreadEnd {
 
 test("a serving thread that takes longer for its heap than the profile waits is not replaced, but if it hangs later", async () => {
   using profiler = new Profiler(systemClock, HEAP_REPLY_MS);
-  using thread = await JoinedThread.start();
+  await using thread = await JoinedThread.start();
   const beats = new Int32Array(new SharedArrayBuffer(8));
   thread.beat(beats, SLOT);
   const events: ServingEvent[] = [];

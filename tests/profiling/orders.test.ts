@@ -6,7 +6,7 @@ import { JoinedThread } from "../support/profiling/joined-thread.ts";
 const EVERY_MS = { intervalUs: 10_000 };
 
 /** A thread that has joined, and what it replies. */
-interface Joined extends Disposable {
+interface Joined extends AsyncDisposable {
   readonly thread: JoinedThread;
   readonly replyTo: string;
   /** Resolves with the next reply. */
@@ -32,18 +32,18 @@ async function startJoined(): Promise<Joined> {
       wake = Promise.withResolvers();
     }
   };
-  const dispose = () => {
+  const dispose = async () => {
     channel.close();
-    thread[Symbol.dispose]();
+    await thread[Symbol.asyncDispose]();
   };
-  return { thread, replyTo, next, rest, [Symbol.dispose]: dispose };
+  return { thread, replyTo, next, rest, [Symbol.asyncDispose]: dispose };
 }
 
 let joined: Joined;
 beforeEach(async () => {
   joined = await startJoined();
 });
-afterEach(() => joined[Symbol.dispose]());
+afterEach(() => joined[Symbol.asyncDispose]());
 
 /** Resolves once the thread has followed all orders before. */
 async function followed(): Promise<void> {

@@ -6,8 +6,9 @@ import type { Beat, StandStill } from "./joined-worker.ts";
 const PATIENT = { withinMs: 20_000, everyMs: 2 };
 
 /** A thread of this process named `joined`, as the relay starts its own. It stands still when a test says. */
-export class JoinedThread implements Disposable {
+export class JoinedThread implements AsyncDisposable {
   readonly worker = new Worker(new URL("./joined-worker.ts", import.meta.url));
+  readonly #closed = once(this.worker, "close");
   #flag = new Int32Array(new SharedArrayBuffer(4));
 
   private constructor() {
@@ -50,12 +51,18 @@ export class JoinedThread implements Disposable {
   /** Ends the thread as if it had died. */
   lose(): void {
     threadLost(this.worker);
-    this[Symbol.dispose]();
+    this.end();
   }
 
-  [Symbol.dispose](): void {
+  end(): void {
     this.release();
     threadEnded(this.worker);
     this.worker.terminate();
+  }
+
+  /** Resolves when the thread follows no more orders, so that no later test has a reply from it. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.end();
+    await within(this.#closed, 20_000, "the thread to end");
   }
 }
