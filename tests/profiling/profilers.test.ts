@@ -200,6 +200,7 @@ describe("a heap profile", () => {
     await using slow = await JoinedThread.start();
     await slow.standStill("snapshot_heap");
     const taken = profiler.takeHeap({ signal: never, wait: false });
+    await slow.stands();
     await eventually(() => expect(isExamined("joined")).toBe(true), PATIENT);
     slow.release();
     expect((await taken).missing).toEqual([]);
@@ -212,6 +213,7 @@ describe("a heap profile", () => {
     await slow.standStill("snapshot_heap");
     const client = new AbortController();
     const taken = failureOf(profiler.takeHeap({ signal: client.signal, wait: false }));
+    await slow.stands();
     await eventually(() => expect(isExamined("joined")).toBe(true), PATIENT);
     client.abort(new Error("gone"));
     expect(await taken).toEqual(new Error("gone"));

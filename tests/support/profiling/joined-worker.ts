@@ -23,7 +23,8 @@ let awaited: StandStill | undefined;
 
 function standStill({ flag }: StandStill): void {
   awaited = undefined;
-  Atomics.store(flag, 0, 1);
+  // A release may have come before.
+  Atomics.compareExchange(flag, 0, 0, 1);
   while (Atomics.load(flag, 0) !== 2) Atomics.wait(flag, 0, 1);
 }
 
