@@ -1,5 +1,5 @@
 import { firstErrorLine } from "../platform/errors.ts";
-import { threadEnded, threadStarted } from "../platform/profiling/threads.ts";
+import { threadLost, threadStarted } from "../platform/profiling/threads.ts";
 import { type ChannelEnd, ThreadChannel } from "../platform/thread-channel.ts";
 import type { FromServing, ListenFailure, ServingSetup, ToServing } from "../serving/messages.ts";
 
@@ -108,7 +108,7 @@ export class ServingThread {
     this.#isOver = true;
     this.#drained.resolve();
     this.#listening.reject(new Error("the thread was terminated"));
-    threadEnded(this.#end);
+    threadLost(this.#end);
     this.#end.terminate();
   }
 

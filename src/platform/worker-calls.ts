@@ -2,7 +2,7 @@ import { beginWorker, endOnFault } from "#runtime/threads.ts";
 import { firstErrorLine } from "./errors.ts";
 import { forwardForeignOutput } from "./process/foreign-output.ts";
 import { joinProfiling } from "./profiling/join.ts";
-import { threadEnded, threadStarted } from "./profiling/threads.ts";
+import { threadEnded, threadLost, threadStarted } from "./profiling/threads.ts";
 
 declare const self: Worker;
 
@@ -41,6 +41,9 @@ export interface WorkerCallsOptions {
   readonly silenceLimitMs?: number;
 }
 
+/** The work of a call threw. The same call would throw again, unlike after a failure of the Worker. */
+export class WorkThrew extends Error {}
+
 const CLOSED = "the relay is shutting down";
 
 /** Calls a Worker, which is started with the first call and restarted after it died. */
@@ -60,8 +63,9 @@ export class WorkerCalls<Request, Reply> implements AsyncDisposable {
   }
 
   /**
-   * Resolves with the Worker's reply. `moved` buffers are transferred, not copied. Rejects if the work failed or timed out, and
-   * at once while the Worker is busy with an overdue call: it may hang for good, and requests would pile up.
+   * Resolves with the Worker's reply. `moved` buffers are transferred, not copied. Rejects with {@link WorkThrew} if the work threw, with
+   * another error if the Worker failed or the call timed out, and at once while the Worker is busy with an overdue call: it may hang for
+   * good, and requests would pile up.
    */
   async call(
     request: Request,
@@ -115,7 +119,7 @@ export class WorkerCalls<Request, Reply> implements AsyncDisposable {
     this.#silence = undefined;
     this.#overdue.delete(outcome.id);
     const waiting = this.#take(outcome.id);
-    if (outcome.kind === "threw") waiting?.reject(new Error(outcome.message));
+    if (outcome.kind === "threw") waiting?.reject(new WorkThrew(outcome.message));
     else waiting?.resolve(outcome.reply);
     if (this.#waiting.size > 0) this.#silence = this.#listen();
   }
@@ -133,7 +137,8 @@ export class WorkerCalls<Request, Reply> implements AsyncDisposable {
   }
 
   #abandon(reason: Error): void {
-    if (this.#worker !== undefined) threadEnded(this.#worker);
+    // After the end on purpose it is known as ended.
+    if (this.#worker !== undefined) threadLost(this.#worker);
     this.#worker?.terminate();
     this.#worker = undefined;
     clearTimeout(this.#silence);
@@ -144,6 +149,7 @@ export class WorkerCalls<Request, Reply> implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed = true;
+    if (this.#worker !== undefined) threadEnded(this.#worker);
     this.#abandon(new Error(CLOSED));
   }
 }

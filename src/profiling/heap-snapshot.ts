@@ -24,8 +24,20 @@ const SMALLEST_PART = 1 / 1_000;
 /** An object with more properties is a table: their names are data. */
 const MAX_NAMED_PROPERTIES = 40;
 
-/** The text of such a node is data of the relay or its clients, which must not leave in a profile. */
-const TEXT_TYPES: ReadonlySet<string> = new Set(["string", "concatenated string", "sliced string", "symbol"]);
+/**
+ * The text of such a node can be data of the relay or its clients, which must not leave in a profile: the text itself, the pattern of a
+ * regular expression, the description of a symbol.
+ */
+const TEXT_TYPES: ReadonlySet<string> = new Set([
+  ...["string", "concatenated string", "sliced string"],
+  ...["symbol", "regexp", "number", "bigint"],
+]);
+
+/**
+ * The classes of objects whose properties can be named by data, such as the keys of JSON and of objects that serve as maps. Objects of
+ * all other classes, functions and scopes have names that the code gives them.
+ */
+const NAMED_BY_DATA: ReadonlySet<string> = new Set(["Object", "ProcessEnv"]);
 
 const ROOT_TYPE = "synthetic";
 
@@ -59,6 +71,8 @@ class HeapGraph {
   readonly #edgeTypes: readonly string[];
   /** The index of the first reference, by object. */
   readonly #firstEdge: Int32Array;
+  /** The names of properties and variables outside {@link NAMED_BY_DATA}, as indexes of `strings`. */
+  readonly #namesOfCode: ReadonlySet<number>;
 
   constructor(snapshot: HeapSnapshot) {
     const { node_fields, node_types, edge_fields, edge_types } = snapshot.snapshot.meta;
@@ -83,6 +97,7 @@ class HeapGraph {
     for (let node = 0; node < this.size; node++) {
       this.#firstEdge[node + 1] = (this.#firstEdge[node] ?? 0) + this.#node(node, this.#nodeField.edges);
     }
+    this.#namesOfCode = this.#findNamesOfCode();
   }
 
   bytes(node: number): number {
@@ -116,14 +131,37 @@ class HeapGraph {
     return SCOPES[name] ?? (isIdentifier(name) ? name : `(${type})`);
   }
 
-  /** Returns the name of the property that a reference is; empty if it has none, or one that may be data. */
+  /**
+   * Returns the name of the property that a reference is; empty if it has none, or one that may be data. An object that is named by data
+   * gets the names alone that the code has elsewhere in this heap, as most names of object literals are: the form of a name does not
+   * distinguish an SDK key from a word of the code.
+   */
   propertyName(edge: number, owner: number): string {
-    const type = this.#edgeTypes[this.#edge(edge, this.#edgeField.type)];
-    if (type !== "property" && type !== "context") return "";
+    if (!this.#isNamed(edge)) return "";
     const edges = (this.#firstEdge[owner + 1] ?? 0) - (this.#firstEdge[owner] ?? 0);
     if (edges > MAX_NAMED_PROPERTIES) return "";
-    const name = this.#snapshot.strings[this.#edge(edge, this.#edgeField.name)] ?? "";
+    const index = this.#edge(edge, this.#edgeField.name);
+    if (!this.#namesOfCode.has(index)) return "";
+    const name = this.#snapshot.strings[index] ?? "";
     return isIdentifier(name) ? name : "";
+  }
+
+  #findNamesOfCode(): ReadonlySet<number> {
+    const names = new Set<number>();
+    for (let node = 0; node < this.size; node++) {
+      const { name } = this.#nodeField;
+      if (NAMED_BY_DATA.has(this.#snapshot.strings[this.#node(node, name)] ?? "")) continue;
+      this.forEachEdge(node, (edge) => {
+        if (this.#isNamed(edge)) names.add(this.#edge(edge, this.#edgeField.name));
+      });
+    }
+    return names;
+  }
+
+  /** Whether the name of a reference is one of a property or a variable, and not a number or a word of the runtime. */
+  #isNamed(edge: number): boolean {
+    const type = this.#edgeTypes[this.#edge(edge, this.#edgeField.type)];
+    return type === "property" || type === "context";
   }
 
   #node(node: number, field: number): number {
@@ -135,7 +173,7 @@ class HeapGraph {
   }
 }
 
-/** A name of source text. SDK keys, which have a hyphen, are none. */
+/** Whether a name can be one of source text. Most SDK keys have a hyphen and are none, but some can be. */
 function isIdentifier(name: string): boolean {
   return /^[#$_\p{L}][\w$ ]{0,63}$/u.test(name);
 }

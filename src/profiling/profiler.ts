@@ -5,10 +5,11 @@ import type { Clock } from "../platform/clock.ts";
 import { joinProfiling } from "../platform/profiling/join.ts";
 import { broadcast, type CpuReply, type Member, RESTING_INTERVAL_US } from "../platform/profiling/orders.ts";
 import type { StackNode, ThreadProfile } from "../platform/profiling/stacks.ts";
-import { runningThreads, threadExamined } from "../platform/profiling/threads.ts";
+import { threadExamined } from "../platform/profiling/threads.ts";
 import { WorkerCalls } from "../platform/worker-calls.ts";
 import type { HeapCall } from "./heap-worker.ts";
 import { Replies } from "./replies.ts";
+import { MAIN, RollCall } from "./roll-call.ts";
 
 /** A profile of the whole process. Plain data: pprof.ts and devtools.ts turn it into files. */
 export interface TakenProfile {
@@ -17,7 +18,7 @@ export interface TakenProfile {
   readonly startedAt: number;
   readonly durationMs: number;
   readonly threads: readonly ThreadProfile[];
-  /** The names of threads that did not reply: they hung, or died. */
+  /** The names of threads that did not reply: they hang, were busy all the time, or died. */
   readonly missing: readonly string[];
   /** What no thread accounts for: nanoseconds of CPU time outside JavaScript, or bytes outside its heaps. */
   readonly outside: number;
@@ -31,6 +32,13 @@ export class ProfilerBusy extends Error {
   constructor(retryAfterMs: number) {
     super("another profile is being taken");
     this.retryAfterMs = retryAfterMs;
+  }
+}
+
+/** The relay is shutting down, which ends all profiles. */
+export class ProfilerStopped extends Error {
+  constructor() {
+    super("the relay is shutting down");
   }
 }
 
@@ -58,15 +66,13 @@ export const SAMPLING_INTERVAL_US = 10_000;
 /** A sampler that is at rest takes this long to notice that it is not any more. */
 const WAKING_MS = RESTING_INTERVAL_US / 1_000 + 20;
 
-/** A thread replies within some milliseconds, unless its event loop does not run. */
-const ROLL_CALL_MS = 1_000;
 const CPU_REPLY_MS = 5_000;
 const HEAP_REPLY_MS = 15_000;
 /** Beside the snapshot, the time to sum it up on a busy machine. */
 const HEAP_SUM_MS = 60_000;
 
-/** The name of the main thread, which takes part once there is a profiler. */
-const MAIN = "main";
+/** How much longer a thread may be in its snapshot without counting as one that hangs. */
+const LATE_HEAP_REPLY_MS = 120_000;
 
 /** Takes profiles of all threads of this process, one at a time. Costs nothing between profiles. */
 export class Profiler implements Disposable {
@@ -74,27 +80,30 @@ export class Profiler implements Disposable {
   static readonly #turns = new PQueue({ concurrency: 1 });
   readonly #clock: Clock;
   readonly #stop = new AbortController();
-  /** When the profile that is being taken will be over, on the monotonic clock. */
+  readonly #heapReplyMs: number;
+  /** When the CPU profile that is being taken will be over, on the monotonic clock. 0 if there is none. */
   #endsAt = 0;
 
-  constructor(clock: Clock) {
+  /** `heapReplyMs`: how long a heap profile waits for the snapshot of each thread. */
+  constructor(clock: Clock, heapReplyMs = HEAP_REPLY_MS) {
     this.#clock = clock;
+    this.#heapReplyMs = heapReplyMs;
     joinProfiling(MAIN);
   }
 
-  /** Resolves when the time is over. Throws the reason of the signal, or {@link ProfilerBusy}. */
+  /** Resolves when the time is over. Throws the reason of the signal, {@link ProfilerBusy} or {@link ProfilerStopped}. */
   takeCpu({ seconds, ...options }: CpuOptions): Promise<TakenProfile> {
     return this.#inTurn(options, (signal) => this.#sample(seconds * 1_000, signal));
   }
 
-  /** Throws the reason of the signal, or {@link ProfilerBusy}. */
+  /** Throws the reason of the signal, {@link ProfilerBusy} or {@link ProfilerStopped}. */
   takeHeap(options: HeapOptions): Promise<TakenProfile> {
     return this.#inTurn(options, (signal) => this.#examine(options, signal));
   }
 
-  /** Ends the profile that is being taken. */
+  /** Ends the profile that is being taken. Calling it again changes nothing. */
   [Symbol.dispose](): void {
-    this.#stop.abort(new Error("the relay is shutting down"));
+    this.#stop.abort(new ProfilerStopped());
   }
 
   async #inTurn(
@@ -108,14 +117,19 @@ export class Profiler implements Disposable {
     ending.throwIfAborted();
     const turn = turns.add(async () => {
       ending.throwIfAborted();
-      return await take(ending);
+      try {
+        return await take(ending);
+      } finally {
+        this.#endsAt = 0;
+      }
     });
     return await untilAborted(turn, ending);
   }
 
   async #sample(ms: number, signal: AbortSignal): Promise<TakenProfile> {
     this.#endsAt = this.#clock.elapsed() + WAKING_MS + ms;
-    const members = await this.#callRoll(signal);
+    using roll = new RollCall();
+    await roll.call({ clock: this.#clock, signal });
     using replies = new Replies<CpuReply>();
     using sampling = new DisposableStack();
     sampling.defer(() => broadcast({ kind: "stop_cpu" }));
@@ -131,13 +145,10 @@ export class Profiler implements Disposable {
     sampling.move();
     broadcast({ kind: "stop_cpu", replyTo: replies.name });
     // Threads that joined since then reply as well.
-    const silent = () => {
-      const replied = new Set(replies.received.map(({ member }) => member));
-      return members.present.filter(({ member }) => !replied.has(member));
-    };
-    await replies.collect(() => silent().length === 0, CPU_REPLY_MS, { clock: this.#clock, signal });
+    const isComplete = () => roll.owing(replies.received).length === 0;
+    await replies.collect(isComplete, CPU_REPLY_MS, { clock: this.#clock, signal });
     const profiles = replies.received.map(({ profile }) => profile);
-    const missing = [...members.missing, ...namesOf(silent())];
+    const missing = roll.missing(replies.received);
     const timed = timeSamples(profiles, (user + system) * 1_000);
     return { kind: "cpu", startedAt, durationMs, ...timed, missing };
   }
@@ -149,52 +160,70 @@ export class Profiler implements Disposable {
     }: Pick<HeapOptions, "maxObjectsPerThread" | "maxObjectsOfMain">,
     signal: AbortSignal,
   ): Promise<TakenProfile> {
-    const { present, missing } = await this.#callRoll(signal);
+    using roll = new RollCall();
+    await roll.call({ clock: this.#clock, signal });
     const startedAt = this.#clock.now();
     const started = this.#clock.elapsed();
     // Before the snapshots, which are memory themselves.
     const resident = process.memoryUsage.rss();
-    await using worker = startHeapWorker();
+    await using worker = startHeapWorker(this.#heapReplyMs);
     const threads: ThreadProfile[] = [];
-    const silent: string[] = [];
-    // One after the other, so that not all threads pause at once.
-    for (const { member, thread } of present) {
-      using _ = threadExamined(thread);
-      const maxObjects = thread === MAIN ? ofMain : ofOthers;
+    const delivered: Member[] = [];
+    // One after the other, so that not all threads pause at once. Those that answer meanwhile have their turn as well.
+    for (const member of roll.present) {
+      const { thread } = member;
+      if (!roll.owing(delivered).includes(thread)) continue;
       signal.throwIfAborted();
-      // A thread cannot be stopped once it examines its heap. Until then it gets no such order again.
-      const call = worker.call({ member, maxObjects, limitMs: HEAP_REPLY_MS });
-      // One heap that cannot be read, such as a Worker without memory for it, costs no profile of the others.
-      const nodes = await untilAborted(
-        call.catch(() => undefined),
-        this.#stop.signal,
-      );
-      if (nodes === undefined) silent.push(thread);
-      else threads.push({ thread, nodes });
+      const nodes = await this.#examineThread(worker, member, thread === MAIN ? ofMain : ofOthers);
+      if (nodes === undefined) continue;
+      delivered.push(member);
+      threads.push({ thread, nodes });
     }
     const durationMs = this.#clock.elapsed() - started;
     const outside = Math.max(0, resident - sum(threads, ({ value }) => value));
-    const named = numberEqualNames(threads);
-    return { kind: "heap", startedAt, durationMs, threads: named, missing: [...missing, ...silent], outside };
+    const missing = roll.missing(delivered);
+    return { kind: "heap", startedAt, durationMs, threads: numberEqualNames(threads), missing, outside };
   }
 
-  async #callRoll(signal: AbortSignal): Promise<{ present: readonly Member[]; missing: readonly string[] }> {
-    using replies = new Replies<Member>();
-    const expected = [MAIN, ...runningThreads()];
-    broadcast({ kind: "roll_call", replyTo: replies.name });
-    const isComplete = () => replies.received.length >= expected.length;
-    await replies.collect(isComplete, ROLL_CALL_MS, { clock: this.#clock, signal });
-    return { present: replies.received, missing: without(expected, namesOf(replies.received)) };
+  /** Resolves with undefined if the thread does not reply in time. Rejects when the relay is shutting down. */
+  async #examineThread(
+    worker: HeapWorker,
+    { member, thread }: Member,
+    maxObjects: number | undefined,
+  ): Promise<readonly StackNode[] | undefined> {
+    using marked = new DisposableStack();
+    marked.use(threadExamined(thread));
+    // A thread cannot be stopped once it examines its heap. Until then it gets no such order again.
+    const call = worker.call({ member, maxObjects, limitMs: this.#heapReplyMs });
+    // One heap that cannot be read, such as a Worker without memory for it, costs no profile of the others.
+    const nodes = await untilAborted(
+      call.catch(() => undefined),
+      this.#stop.signal,
+    );
+    if (nodes === undefined) void this.#keepUntilFree(marked.move(), member);
+    return nodes;
+  }
+
+  /** The thread may still be in its snapshot: keeps what marks it until it follows orders again. */
+  async #keepUntilFree(marked: DisposableStack, member: string): Promise<void> {
+    using _ = marked;
+    using answers = new Replies<Member>();
+    broadcast({ kind: "roll_call", replyTo: answers.name });
+    const isFree = () => answers.received.some((answer) => answer.member === member);
+    const parts = { clock: this.#clock, signal: this.#stop.signal };
+    await answers.collect(isFree, LATE_HEAP_REPLY_MS, parts).catch(() => {});
   }
 }
 
-function startHeapWorker(): WorkerCalls<HeapCall, readonly StackNode[] | undefined> {
+type HeapWorker = WorkerCalls<HeapCall, readonly StackNode[] | undefined>;
+
+function startHeapWorker(replyMs: number): HeapWorker {
   return new WorkerCalls({
     name: "the worker that reads heap snapshots",
     start: () => startWorker(new URL("./heap-worker.ts", import.meta.url)),
     // The call that waits for it is rejected.
     onLost: () => {},
-    limitMs: HEAP_REPLY_MS + HEAP_SUM_MS,
+    limitMs: replyMs + HEAP_SUM_MS,
   });
 }
 
@@ -217,20 +246,6 @@ function timeSamples(
 
 function sum(threads: readonly ThreadProfile[], of: (node: StackNode) => number): number {
   return threads.reduce((total, { nodes }) => nodes.reduce((all, node) => all + of(node), total), 0);
-}
-
-function namesOf(members: readonly Member[]): readonly string[] {
-  return members.map(({ thread }) => thread);
-}
-
-/** Returns what is in `names` more often than in `others`. */
-function without(names: readonly string[], others: readonly string[]): string[] {
-  const rest = [...others];
-  return names.filter((name) => {
-    const at = rest.indexOf(name);
-    if (at >= 0) rest.splice(at, 1);
-    return at < 0;
-  });
 }
 
 /** Threads of several relays in one process have the same names. */

@@ -20,6 +20,8 @@ interface ProfilingParts {
 
 interface RunningProfiling extends AsyncDisposable {
   readonly profiler: Profiler;
+  /** Ends profiles and takes no more: a thread that is paused for one would delay the shutdown. */
+  stopping(): void;
 }
 
 /**
@@ -27,17 +29,28 @@ interface RunningProfiling extends AsyncDisposable {
  * until a profile is wanted.
  */
 export function startProfiling(config: Config, parts: ProfilingParts): RunningProfiling {
-  const running = new AsyncDisposableStack();
-  const profiler = running.use(new Profiler(parts.clock));
-  const cloud = running.use(startCloudProfiler(config, profiler, parts));
-  const { gate } = config.profiling;
-  if (gate !== undefined) {
-    const { supervisor, telemetry, specs } = parts;
-    const { emit } = telemetry.profilingGate;
-    const turn = (on: boolean) => cloud.setEnabled("gate", on);
-    running.use(new ProfilingGate({ ...gate, store: specs.store, supervisor, turn, emit }));
-  }
-  return { profiler, [Symbol.asyncDispose]: () => running.disposeAsync() };
+  const profiler = new Profiler(parts.clock);
+  const cloud = startCloudProfiler(config, profiler, parts);
+  const gate = startGate(config, cloud, parts);
+  let ended: Promise<unknown> | undefined;
+  const end = () => {
+    // What orders profiles ends in the same turn as the profiler, so that it takes this for no failure.
+    ended ??= Promise.all([gate?.[Symbol.asyncDispose](), cloud[Symbol.asyncDispose]()]);
+    profiler[Symbol.dispose]();
+    return ended;
+  };
+  return { profiler, stopping: () => void end(), [Symbol.asyncDispose]: async () => void (await end()) };
+}
+
+function startGate(
+  { profiling: { gate } }: Config,
+  cloud: CloudProfiler,
+  { clock, supervisor, telemetry, specs }: ProfilingParts,
+): ProfilingGate | undefined {
+  if (gate === undefined) return undefined;
+  const { emit } = telemetry.profilingGate;
+  const turn = (on: boolean) => cloud.setEnabled("gate", on);
+  return new ProfilingGate({ ...gate, store: specs.store, clock, supervisor, turn, emit });
 }
 
 function startCloudProfiler(

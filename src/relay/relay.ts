@@ -42,7 +42,7 @@ export interface Relay extends AsyncDisposable {
   readonly supervisor: Supervisor;
   /** Applies the reloadable options of a new configuration, and reads certificates and files of SDK keys again. Cannot fail. */
   reconfigure(config: Config): void;
-  /** Becomes unready, in the probes of every protocol. Everything is served as before. Calling it again is harmless. */
+  /** Becomes unready, in the probes of every protocol, and ends profiles. Everything else is served as before. Calling it again is harmless. */
   stopping(): void;
   /** Becomes unready, ends streams, finishes requests in flight for at most the grace period, and then frees all resources. */
   [Symbol.asyncDispose](): Promise<void>;
@@ -87,8 +87,8 @@ export async function startRelay(
   registerGauges(registry, config, { clock, health, serving, ...served });
   const status = startStatus(config, { clock, health, telemetry, backup, serving, ...served });
   const operatorRoutes = openOperatorRoutes({ ...parts, ...served, backup, serving }, starting);
-  const { profiler } = starting.use(startProfiling(config, { ...parts, specs }));
-  const operated = { ...parts, health, status, operatorRoutes, profiler };
+  const profiling = starting.use(startProfiling(config, { ...parts, specs }));
+  const operated = { ...parts, health, status, operatorRoutes, profiler: profiling.profiler };
   const management = starting.use(startManagement(config, operated));
   health.become("serving");
   const manager = starting.use(
@@ -103,7 +103,7 @@ export async function startRelay(
     if (health.phase === "draining") return;
     health.become("draining");
     manager?.stopping();
-    serving.stopping();
+    for (const part of [serving, profiling]) part.stopping();
   };
   return {
     listeners: [...serving.addresses, ...management.addresses],

@@ -17,6 +17,8 @@ import {
 } from "../support/profiling/cloud-profiler-api.ts";
 import { FakeMetadataServer } from "../support/profiling/metadata-server.ts";
 
+const PATIENT = { withinMs: 20_000 };
+
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
 
@@ -59,7 +61,7 @@ async function startAgent() {
   );
   const running = starting.move();
   const dispose = () => running.disposeAsync();
-  const untilHeld = () => eventually(() => expect(api.held).toBe(1), { withinMs: 10_000 });
+  const untilHeld = () => eventually(() => expect(api.held).toBe(1), PATIENT);
   return { agent, api, metadata, clock, events, health, bugs, untilHeld, [Symbol.asyncDispose]: dispose };
 }
 
@@ -77,7 +79,7 @@ async function waitAfter({ api, clock, untilHeld }: Agent, answer: ApiAnswer): P
     expect(clock.sleeping).toBe(1);
     expect(nextWakeInMs).not.toBe(65 * MINUTE_MS);
     return nextWakeInMs;
-  });
+  }, PATIENT);
   expect(api.creates).toHaveLength(asked);
   await clock.advance(waitMs);
   await untilHeld();
@@ -204,6 +206,28 @@ describe("a profile that cannot be uploaded is dropped, and the next one is take
     },
   );
 
+  test("and counts as a failure until requests have been answered for 15 minutes since", async () => {
+    await using agent = await startAgent();
+    const { api, health } = agent;
+    agent.agent.setEnabled("flag", true);
+    api.onUpload.push(refusal(400, "INVALID_ARGUMENT"));
+    await waitAfterUpload(agent);
+    const later = (delay: string) => waitAfter(agent, refusal(409, "ABORTED", [retryInfo(delay)]));
+    const upload = /^upload of a profile: Cloud Profiler answered 400/;
+    await later("600s");
+    await waitAfter(agent, refusal(503, "UNAVAILABLE", [retryInfo("600s")]));
+    expect(health.at(-1)).toMatch(/^Cloud Profiler answered 503/);
+    // The reason is that of the upload again, and the time begins again.
+    await later("600s");
+    expect(health.at(-1)).toMatch(upload);
+    const reported = health.length;
+    await later("299s");
+    await later("1s");
+    expect(health).toHaveLength(reported);
+    await later("1s");
+    expect(health.slice(reported)).toEqual(["works"]);
+  });
+
   test("an upload that hangs, after a minute, and another one", async () => {
     await using agent = await startAgent();
     const { api, health, clock } = agent;
@@ -211,29 +235,29 @@ describe("a profile that cannot be uploaded is dropped, and the next one is take
     api.onUpload.push({ kind: "hold" }, { kind: "hold" });
     await agent.untilHeld();
     api.answer(heap);
-    await eventually(() => expect(api.onUpload).toHaveLength(1), { withinMs: 10_000 });
+    await eventually(() => expect(api.onUpload).toHaveLength(1), PATIENT);
     await clock.advance(MINUTE_MS);
-    await eventually(() => expect(clock.nextWakeInMs).toBe(10_000));
-    await clock.advance(10_000);
-    await eventually(() => expect(api.onUpload).toEqual([]));
+    await eventually(() => expect(clock.nextWakeInMs).toBe(PAUSE_MS), PATIENT);
+    await clock.advance(PAUSE_MS);
+    await eventually(() => expect(api.onUpload).toEqual([]), PATIENT);
     await clock.advance(MINUTE_MS);
-    await eventually(() => expect(health.at(-1)).toBe("upload of a profile: no answer within 60 s"));
+    await eventually(() => expect(health.at(-1)).toBe("upload of a profile: no answer within 60 s"), PATIENT);
   });
 });
+
+/** After each profile, and before an upload is tried once more. */
+const PAUSE_MS = 10_000;
 
 /** Answers the held request with a heap profile, and resolves when the agent asks for the next one. */
 async function waitAfterUpload({ api, clock, untilHeld }: Agent): Promise<void> {
   await untilHeld();
   const asked = api.creates.length;
   api.answer(heap);
-  // The pause after a profile; the profile itself sets limits on the same clock, which are longer or over.
-  await eventually(
-    async () => {
-      await clock.advance(1_000);
-      expect(api.creates).toHaveLength(asked + 1);
-    },
-    { withinMs: 20_000, everyMs: 50 },
-  );
+  // The profile and its upload have other limits on the same clock, which must not pass.
+  await eventually(async () => {
+    if (clock.nextWakeInMs === PAUSE_MS) await clock.advance(PAUSE_MS);
+    expect(api.creates).toHaveLength(asked + 1);
+  }, PATIENT);
 }
 
 describe("on and off", () => {
@@ -245,7 +269,7 @@ describe("on and off", () => {
     await agent.untilHeld();
     expect(agent.agent.state).toBe("gate");
     agent.agent.setEnabled("gate", false);
-    await eventually(() => expect(api.cancelled).toBe(1));
+    await eventually(() => expect(api.cancelled).toBe(1), PATIENT);
     expect(agent.agent.state).toBeUndefined();
     agent.agent.setEnabled("gate", true);
     await agent.untilHeld();
@@ -271,17 +295,30 @@ describe("on and off", () => {
   test("changes in quick succession leave one agent, or none", async () => {
     await using agent = await startAgent();
     for (let change = 0; change < 21; change++) agent.agent.setEnabled("gate", change % 2 === 0);
-    await agent.untilHeld();
+    await untilAnother();
+    expect(agent.api.held).toBe(1);
     for (let change = 0; change < 21; change++) agent.agent.setEnabled("gate", change % 2 === 1);
-    await eventually(() => expect(agent.api.held).toBe(0));
+    await untilAnother();
+    expect(agent.api.held).toBe(0);
+    expect(agent.health.at(-1)).toBe("closed");
   });
+
+  /** Resolves when an agent that starts now has asked: those that started before have as well. */
+  async function untilAnother(): Promise<void> {
+    await using control = await startAgent();
+    control.agent.setEnabled("flag", true);
+    await control.untilHeld();
+  }
 
   test("off ends a profile that is being taken", async () => {
     await using agent = await startAgent();
     agent.agent.setEnabled("gate", true);
     await agent.untilHeld();
     agent.api.answer(cpu("60s"));
-    await eventually(() => expect(agent.api.held).toBe(0));
+    // The samplers wake up, and sample.
+    await eventually(() => expect(agent.clock.nextWakeInMs).toBe(520), PATIENT);
+    await agent.clock.advance(520);
+    await eventually(() => expect(agent.clock.nextWakeInMs).toBe(MINUTE_MS), PATIENT);
     agent.agent.setEnabled("gate", false);
     agent.agent.setEnabled("gate", true);
     await agent.untilHeld();
@@ -297,11 +334,45 @@ test("a metadata server that comes late, as in a new pod of GKE, is found", asyn
   const { metadata, clock, health, untilHeld } = agent;
   metadata.isSilent = true;
   agent.agent.setEnabled("flag", true);
-  await eventually(() => expect(health).toHaveLength(2), { withinMs: 10_000 });
+  await eventually(() => expect(health).toHaveLength(2), PATIENT);
   expect(health[1]).toMatch(/^no credentials: .*no answer within 3 s/);
   metadata.isSilent = false;
   await clock.advance(MINUTE_MS);
   await untilHeld();
+});
+
+test.each([
+  ["the zone", "instance/zone", 503],
+  ["the instance", "instance/name", 429],
+  ["the instance, which it does not answer", "instance/name", "silent"],
+  ["the project", "project/project-id", 500],
+  ["the account", "instance/service-accounts/default/email", 503],
+] as const)(
+  "a metadata server that fails for %s is asked again before any profile",
+  async (_, path, failure) => {
+    await using agent = await startAgent();
+    const { api, metadata, clock, health, untilHeld } = agent;
+    metadata.failing.set(path, failure);
+    agent.agent.setEnabled("flag", true);
+    await eventually(() => expect(health).toHaveLength(2), PATIENT);
+    const why = failure === "silent" ? "no answer within 3 s" : `it answers ${failure}`;
+    expect(health[1]).toContain(why);
+    metadata.failing.clear();
+    await clock.advance(MINUTE_MS);
+    await untilHeld();
+    expect(api.creates.map(({ deployment }) => deployment.labels["zone"])).toEqual(["europe-west1-b"]);
+    await waitAfterUpload(agent);
+    expect(api.uploads.map(({ labels }) => labels)).toEqual([{ instance: "relay-7f9c" }]);
+    expect(health.at(-1)).toBe("works");
+  },
+);
+
+test("a metadata server that refuses a value for good does not have it", async () => {
+  await using agent = await startAgent();
+  agent.metadata.failing.set("instance/zone", 403);
+  agent.agent.setEnabled("flag", true);
+  await agent.untilHeld();
+  expect(Object.keys(agent.api.creates[0]?.deployment.labels ?? {})).not.toContain("zone");
 });
 
 test("a request that is not answered for 65 minutes is given up", async () => {
@@ -309,6 +380,6 @@ test("a request that is not answered for 65 minutes is given up", async () => {
   agent.agent.setEnabled("flag", true);
   await agent.untilHeld();
   await agent.clock.advance(65 * MINUTE_MS);
-  await eventually(() => expect(agent.api.cancelled).toBe(1));
+  await eventually(() => expect(agent.api.cancelled).toBe(1), PATIENT);
   expect(agent.health.at(-1)).toBe("no answer within 3900 s");
 });

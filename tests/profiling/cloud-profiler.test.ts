@@ -3,6 +3,7 @@ import { eventually } from "../support/common/wait.ts";
 import { cpu, heap, refusal, retryInfo } from "../support/profiling/cloud-profiler-api.ts";
 import { type CloudRelay, startCloudRelay } from "../support/profiling/cloud-relay.ts";
 import { decodePprof, framesOf, totalOf } from "../support/profiling/decoded-profile.ts";
+import { HTTP_CLIENTS, startLoad } from "../support/profiling/profiled-relay.ts";
 
 const PATIENT = { withinMs: 20_000 };
 
@@ -13,11 +14,11 @@ test("takes the profiles that Google asks for, uploads each under its name, and 
   await using cloud = await startCloudRelay();
   const { relay, api, metadata } = cloud;
   await untilHeld(cloud);
-  const get = () => fetch(`${relay.httpUrl}/v1/health`).then((response) => response.text());
-  const load = setInterval(() => void get().catch(() => undefined), 1);
-  api.answer(cpu("2s"));
-  await eventually(() => expect(api.uploads).toHaveLength(1), PATIENT);
-  clearInterval(load);
+  {
+    await using _load = await startLoad(Array<string>(HTTP_CLIENTS).fill(`${relay.httpUrl}/v1/health`));
+    api.answer(cpu("2s"));
+    await eventually(() => expect(api.uploads).toHaveLength(1), PATIENT);
+  }
   await eventually(() => expect(api.creates).toHaveLength(2), PATIENT);
   api.answer(heap);
   await eventually(() => expect(api.uploads).toHaveLength(2), PATIENT);
@@ -53,9 +54,9 @@ test("takes the profiles that Google asks for, uploads each under its name, and 
     ["objects", "count"],
     ["space", "bytes"],
   ]);
-  // Functions of the relay itself, by their names: also in the executable, whose code is minified.
-  expect([...framesOf(first, "http")].join("\n")).toContain("sendHttp1Response ");
-  expect(Math.abs(first.durationMs - 2_000)).toBeLessThan(1_000);
+  // Functions of the relay itself, by their names: also in the executable, whose code is minified. Samples may miss any single one.
+  expect([...framesOf(first, "http")].join("\n")).toMatch(/\w{4,} src\/http\//);
+  expect(first.durationMs).toBeGreaterThanOrEqual(1_990);
   expect(totalOf(first, "value")).toBeGreaterThan(10_000_000);
   expect(totalOf(second, "value")).toBeGreaterThan(10_000_000);
   expect(relay.output()).toMatch(
@@ -147,21 +148,28 @@ test("a missing role is named with the account, once, and the relay serves", asy
 
 test("without the flag, neither Google nor the metadata server is asked", async () => {
   await using cloud = await startCloudRelay({ isForced: false });
-  await fetch(`${cloud.relay.httpUrl}/v1/health`);
+  // A relay that starts later and has the flag has asked by then.
+  await using control = await startCloudRelay();
+  await untilHeld(control);
   expect(cloud.api.creates).toEqual([]);
   expect(cloud.metadata.asked).toEqual([]);
 });
 
-test("a relay that waits for Google, or takes a profile, stops as fast as any other", async () => {
-  await using waiting = await startCloudRelay();
-  await using profiling = await startCloudRelay();
+test("a relay that waits for Google, or takes a profile, does not use the grace period to stop", async () => {
+  // More than the stop may take here.
+  const args = ["--shutdown-grace-in-s", "60", "--debug-endpoints"];
+  await using waiting = await startCloudRelay({ args });
+  await using profiling = await startCloudRelay({ args });
   await Promise.all([untilHeld(waiting), untilHeld(profiling)]);
   profiling.api.answer(cpu("60s"));
-  await eventually(() => expect(profiling.api.held).toBe(0));
-  const startedAt = performance.now();
+  await eventually(async () => {
+    const response = await fetch(`${profiling.url}/debug/heap`, { method: "POST" });
+    await response.arrayBuffer();
+    expect(response.status).toBe(409);
+  }, PATIENT);
   const codes = await Promise.all([waiting.relay.stop(), profiling.relay.stop()]);
   expect(codes).toEqual([0, 0]);
-  expect(performance.now() - startedAt).toBeLessThan(3_000);
+  expect(profiling.relay.output()).not.toContain("unexpected");
   await eventually(() => expect(waiting.api.cancelled).toBe(1));
   expect(profiling.api.uploads).toEqual([]);
 });

@@ -16,13 +16,15 @@ import { lcutOf } from "../support/upstream/gate-versions.ts";
 import { startUpstream, type Upstream } from "../support/upstream/upstream.ts";
 
 /** Each rule takes about a second, which is as long as the engine tries a pattern. */
-const SLOW_RULES = 4;
+const SLOW_RULES = 2;
+/** Longer than the stop of a relay may take here. */
+const ENDLESS_RULES = 25;
 
 const slowEnv = { ...GATE_ENV, HOSTNAME: `${"a".repeat(40)}!` };
 
 /** Publishes 5 MB of config specs with a gate that takes seconds to evaluate, and is on. */
-function publishLarge(upstream: Upstream, number: number): void {
-  const specs = gateSpecs(number, [slowGate(PROFILING_GATE, SLOW_RULES)]);
+function publishLarge(upstream: Upstream, number: number, rules: number): void {
+  const specs = gateSpecs(number, [slowGate(PROFILING_GATE, rules)]);
   for (let at = 0; at < 12_000; at++) specs.feature_gates.push(gateOf(`gate_${at}`));
   const text = JSON.stringify(specs);
   expect(text.length).toBeGreaterThan(5_000_000);
@@ -37,11 +39,11 @@ test("5 MB of config specs and a slow gate delay neither clients nor probes", as
   const specs = `${relay.httpUrl}/v1/download_config_specs/${GATE_KEY}.json`;
   const servedLcut = async () => Number((await fetch(specs)).headers.get("x-since-time"));
   await eventually(async () => expect(await servedLcut()).toBe(lcutOf(1)));
-  publishLarge(upstream, 2);
+  publishLarge(upstream, 2, SLOW_RULES);
   await eventually(async () => expect(await servedLcut()).toBe(lcutOf(2)));
   // The version is served, and its gate is being evaluated.
   const startedAt = performance.now();
-  const turned = expectTurns(relay, ["on 2"], 25_000);
+  const turned = expectTurns(relay, ["on 2"], 50_000);
   let isOver = false;
   const ended = turned.finally(() => (isOver = true));
   ended.catch(() => undefined);
@@ -56,15 +58,14 @@ test("5 MB of config specs and a slow gate delay neither clients nor probes", as
   await ended;
   const tookMs = performance.now() - startedAt;
   expect(longestMs).toBeLessThan(tookMs / 2);
-}, 30_000);
+}, 60_000);
 
 test("a relay that is stopped while the gate is evaluated ends at once", async () => {
   await using upstream = await startUpstream();
-  publishLarge(upstream, 1);
-  await using managed = await startManagedRelay({ upstream, mode: "http", env: slowEnv });
+  publishLarge(upstream, 1, ENDLESS_RULES);
+  const args = ["--shutdown-grace-in-s", "60"];
+  await using managed = await startManagedRelay({ upstream, mode: "http", env: slowEnv, args });
   await eventually(() => expect(managed.relay.output()).toContain("config specs loaded"));
-  const startedAt = performance.now();
-  expect(await within(managed.relay.stop(), 10_000, "the relay to end")).toBe(0);
+  expect(await within(managed.relay.stop(), 15_000, "the relay to end")).toBe(0);
   expect(managed.relay.output()).not.toContain("gate");
-  expect(performance.now() - startedAt).toBeLessThan(3_000);
 });

@@ -1,13 +1,13 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { once } from "node:events";
 import { broadcast, type CpuReply, type Member } from "../../src/platform/profiling/orders.ts";
 import { within } from "../support/common/wait.ts";
+import { JoinedThread } from "../support/profiling/joined-thread.ts";
 
 const EVERY_MS = { intervalUs: 10_000 };
 
 /** A thread that has joined, and what it replies. */
-interface Joined extends Disposable {
-  readonly worker: Worker;
+interface Joined extends AsyncDisposable {
+  readonly thread: JoinedThread;
   readonly replyTo: string;
   /** Resolves with the next reply. */
   next(): Promise<Member | CpuReply>;
@@ -16,8 +16,7 @@ interface Joined extends Disposable {
 }
 
 async function startJoined(): Promise<Joined> {
-  const worker = new Worker(new URL("../support/profiling/joined-worker.ts", import.meta.url));
-  await within(once(worker, "message"), 10_000, "the thread to join");
+  const thread = await JoinedThread.start();
   const replyTo = `orders-${crypto.randomUUID()}`;
   const channel = new BroadcastChannel(replyTo);
   const rest: (Member | CpuReply)[] = [];
@@ -33,18 +32,18 @@ async function startJoined(): Promise<Joined> {
       wake = Promise.withResolvers();
     }
   };
-  const dispose = () => {
+  const dispose = async () => {
     channel.close();
-    worker.terminate();
+    await thread[Symbol.asyncDispose]();
   };
-  return { worker, replyTo, next, rest, [Symbol.dispose]: dispose };
+  return { thread, replyTo, next, rest, [Symbol.asyncDispose]: dispose };
 }
 
 let joined: Joined;
 beforeEach(async () => {
   joined = await startJoined();
 });
-afterEach(() => joined[Symbol.dispose]());
+afterEach(() => joined[Symbol.asyncDispose]());
 
 /** Resolves once the thread has followed all orders before. */
 async function followed(): Promise<void> {
@@ -87,15 +86,12 @@ describe("orders that come at once", () => {
   );
 
   test("leave no thread sampling whose event loop did not run meanwhile", async () => {
-    const busy = once(joined.worker, "message");
-    joined.worker.postMessage(1_000);
-    await within(busy, 5_000, "the thread to be busy");
+    await joined.thread.standStill("now");
     broadcast({ kind: "roll_call", replyTo: joined.replyTo });
     broadcast({ kind: "start_cpu", ...EVERY_MS });
-    await Bun.sleep(100);
     broadcast({ kind: "stop_cpu" });
+    joined.thread.release();
     await joined.next();
-    await Bun.sleep(200);
     expect(await isSampling()).toBe(false);
   });
 });

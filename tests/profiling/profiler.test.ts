@@ -23,8 +23,12 @@ class RecordHolder {
   readonly heldRecords = Array.from({ length: RECORDS }, () => new HeldRecord());
 }
 
+class Keeper {
+  readonly holder = new RecordHolder();
+}
+
 function keepHolder(): void {
-  Object.assign(globalThis, { kept: { holder: new RecordHolder() } });
+  Object.assign(globalThis, { kept: new Keeper() });
 }
 
 describe("a heap profile", () => {
@@ -39,13 +43,20 @@ describe("a heap profile", () => {
       "HeldRecord",
       "heldRecords: Array",
       "holder: RecordHolder",
-      "Object",
+      "Keeper",
       "GlobalObject",
       "(roots)",
     ];
     const held = samples.find(({ stack }) => stack.map(({ name }) => name).join() === path.join());
     // What is below a thousandth of the heap counts for what holds it.
     expect(held?.count).toBeWithin(RECORDS, RECORDS + 100);
+    // A record is a header and a reference, rounded up; its numbers are 32 bytes and what describes them.
+    expect((held?.value ?? 0) / RECORDS).toBeWithin(16, 65);
+    const numbers = samples.find(
+      ({ stack }) => stack[0]?.name === "numbers: Float64Array" && stack[1]?.name === "HeldRecord",
+    );
+    expect(numbers?.count).toBeWithin(RECORDS, RECORDS + 100);
+    expect((numbers?.value ?? 0) / RECORDS).toBeWithin(33, 161);
   });
 
   test("does not examine a thread with more objects than it may", async () => {

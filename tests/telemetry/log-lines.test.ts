@@ -105,7 +105,7 @@ warn  certificate_refused: invalid certificate files, keeping the current certif
 warn  certificate_expires_soon: certificate expires soon (expires days_left)
 warn  tls_client_refused: TLS handshake failed (reason client port)
 info  profiling_gate_turned: gate turned profiling on (lcut rule)
-warn  profiling_gate_failed: profiling gate cannot be evaluated, profiling stays as it is (lcut detail)
+warn  profiling_gate_failed: profiling gate cannot be evaluated, profiling stays as it is (lcut detail retry_in_ms)
 warn  profiling_gate_uses_id_list: profiling gate uses an ID list, in which no relay is (lcut list)
 warn  stream_refused: stream rejected: limit of open streams reached (option)
 warn  spec_too_large: config spec too large for gRPC clients, refusing them (feed bytes option detail)

@@ -1,5 +1,5 @@
 import { type Context, Hono } from "hono";
-import { type Profiler, ProfilerBusy, type TakenProfile } from "../../profiling/profiler.ts";
+import { type Profiler, ProfilerBusy, ProfilerStopped, type TakenProfile } from "../../profiling/profiler.ts";
 import { RESPONSE_TIMEOUT_MS, type RequestEnv } from "../request-context.ts";
 import { errorResponse, retryAfter } from "../responses.ts";
 import type { EmitOperatorEvent } from "./events.ts";
@@ -27,6 +27,7 @@ const WRONG_SECONDS = `The query field seconds is not valid: expected a whole nu
 const WRONG_FORMAT = "The query field format is not valid: expected pprof or devtools";
 const UNKNOWN_FIELD = "The query has an unknown field";
 const IS_BUSY = "Another profile is being taken: one is taken at a time";
+const IS_STOPPING = "The relay is shutting down and takes no more profiles";
 
 type Format = "pprof" | "devtools";
 
@@ -94,6 +95,7 @@ async function guard(
     });
     return respond(file, profile);
   } catch (error) {
+    if (error instanceof ProfilerStopped) return errorResponse(503, { message: IS_STOPPING });
     if (!(error instanceof ProfilerBusy)) throw error;
     return errorResponse(409, { message: IS_BUSY, headers: retryAfter(error.retryAfterMs) });
   }

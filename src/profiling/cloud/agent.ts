@@ -34,11 +34,14 @@ const MAX_RETRY_MS = 3_600_000;
 /** After each profile, so that no server can keep this process busy with profiles. */
 const PAUSE_MS = 10_000;
 
-/**
- * Before an upload that failed is tried once more. In a large fleet the next profile of this relay is hours away, and until then the
- * export would count as failing.
- */
+/** Before an upload that failed is tried once more. */
 const UPLOAD_RETRY_MS = 10_000;
+
+/**
+ * The export counts as failing until an upload works, or Google has answered requests for this long since: in a large fleet the next
+ * profile of this relay is hours away.
+ */
+const FORGET_UPLOAD_MS = 15 * 60_000;
 
 /**
  * A heap profile pauses a thread for about 1.3 µs per object. The main thread serves no clients, and has 90,000 objects before it has
@@ -53,7 +56,10 @@ export class CloudAgent {
   #failures = 0;
   #hasStarted = false;
   #uploads = 0;
-  #isUploadFailing = false;
+  /** That of the last upload, and since when Google has answered requests after it. Undefined if it worked, or that is long ago. */
+  #uploadFailure: { readonly detail: string; answeredSince: number | undefined } | undefined;
+  /** Why the export fails, as last reported; undefined if it works. */
+  #reported: string | undefined;
 
   constructor(options: CloudAgentOptions) {
     this.#options = options;
@@ -66,7 +72,7 @@ export class CloudAgent {
 
   /** Resolves with the ms to wait. */
   async #step(signal: AbortSignal): Promise<number> {
-    const { api, emit, health } = this.#options;
+    const { api, emit } = this.#options;
     const created = await this.#signed(
       ({ deployment }, headers) => api.create(deployment, headers, signal),
       signal,
@@ -78,12 +84,10 @@ export class CloudAgent {
         emit({ kind: "cloud_profile_skipped", reason: created.reason });
         return this.#backOff();
       case "later":
-        this.#failures = 0;
-        if (!this.#isUploadFailing) health.worked();
+        this.#answered();
         return created.delayMs;
       case "created":
-        this.#failures = 0;
-        if (!this.#isUploadFailing) health.worked();
+        this.#answered();
         await this.#deliver(created.profile, signal);
         return PAUSE_MS;
     }
@@ -104,16 +108,39 @@ export class CloudAgent {
       await clock.sleep(UPLOAD_RETRY_MS, signal);
       uploaded = await this.#upload(profile, bytes, signal);
     }
-    this.#isUploadFailing = uploaded.kind === "failed";
     if (uploaded.kind === "failed") {
+      const detail = `upload of a profile: ${this.#describe(uploaded)}`;
+      this.#uploadFailure = { detail, answeredSince: undefined };
       health.dropped(1);
-      health.failed(`upload of a profile: ${this.#describe(uploaded)}`);
+      this.#report(detail);
       return;
     }
-    health.worked();
+    this.#uploadFailure = undefined;
+    this.#report(undefined);
     const isFirst = ++this.#uploads === 1;
     const tookMs = clock.elapsed() - startedAt;
     emit({ kind: "cloud_profile_uploaded", profile: kind, bytes: bytes.byteLength, tookMs, isFirst });
+  }
+
+  /** A request for a profile was answered. That alone is no recovery if the last profile could not be uploaded. */
+  #answered(): void {
+    this.#failures = 0;
+    const now = this.#options.clock.elapsed();
+    if (this.#uploadFailure !== undefined) {
+      this.#uploadFailure.answeredSince ??= now;
+      if (now - this.#uploadFailure.answeredSince >= FORGET_UPLOAD_MS) this.#uploadFailure = undefined;
+    }
+    const detail = this.#uploadFailure?.detail;
+    // A failure is reported again only if requests failed in between.
+    if (detail === undefined || detail !== this.#reported) this.#report(detail);
+  }
+
+  /** Reports why the export fails, or that it works. */
+  #report(detail: string | undefined): void {
+    this.#reported = detail;
+    const { health } = this.#options;
+    if (detail === undefined) health.worked();
+    else health.failed(detail);
   }
 
   #upload(profile: RequestedProfile, bytes: Uint8Array, signal: AbortSignal) {
@@ -164,7 +191,8 @@ export class CloudAgent {
   }
 
   #failed(failure: ApiFailure): number {
-    this.#options.health.failed(this.#describe(failure));
+    if (this.#uploadFailure !== undefined) this.#uploadFailure.answeredSince = undefined;
+    this.#report(this.#describe(failure));
     // Roles may be granted to another account meanwhile, which the machine then has.
     if (failure.status === FORBIDDEN || failure.status === UNAUTHORIZED) this.#session = undefined;
     const backOffMs = this.#backOff();

@@ -1,7 +1,7 @@
 import type { AuthClient } from "google-auth-library";
 import { untilAborted } from "../../platform/abort.ts";
 import { describeNetworkError } from "../../platform/network-errors.ts";
-import type { MetadataServer } from "./metadata.ts";
+import { type MetadataPresence, type MetadataReading, type MetadataServer, NO_VALUE } from "./metadata.ts";
 
 /** What requests to Google's APIs are signed with. */
 export interface Credentials {
@@ -15,7 +15,9 @@ export interface Credentials {
   headers(signal: AbortSignal): Promise<HeadersOutcome>;
 }
 
-type CredentialsOutcome = { readonly kind: "found"; readonly credentials: Credentials } | CredentialsFailure;
+type CredentialsOutcome =
+  | { readonly kind: "found"; readonly credentials: Credentials; readonly machine: MetadataPresence }
+  | CredentialsFailure;
 
 type HeadersOutcome =
   | { readonly kind: "headers"; readonly headers: Readonly<Record<string, string>> }
@@ -42,14 +44,11 @@ export async function findCredentials(
   metadata: MetadataServer,
   signal: AbortSignal,
 ): Promise<CredentialsOutcome> {
-  const [library, noMetadata] = await Promise.all([
-    import("google-auth-library"),
-    metadata.findProblem(signal),
-  ]);
+  const [library, machine] = await Promise.all([import("google-auth-library"), metadata.find(signal)]);
   /** The library's own look-up of the metadata server is remembered for the life of the process, also if it fails. */
   class Auth extends library.GoogleAuth {
     override async _checkIsGCE(): Promise<boolean> {
-      return noMetadata === undefined;
+      return machine.kind === "present";
     }
   }
   // With a project, the library does not look for one, which can take requests to other APIs.
@@ -57,17 +56,30 @@ export async function findCredentials(
   try {
     const client = await within(auth.getClient(), signal);
     const isMachine = client instanceof library.Compute;
-    const project = client.projectId ?? (await metadata.read("project/project-id", signal));
-    const account = isMachine
+    const project = await readProject(client, machine, metadata, signal);
+    const account: MetadataReading = isMachine
       ? await metadata.read("instance/service-accounts/default/email", signal)
-      : findAccount(client, library);
+      : { kind: "read", value: findAccount(client, library) };
+    if (project.kind === "failed") return describeUnread(project.reason);
+    if (account.kind === "failed") return describeUnread(account.reason);
     const source = isMachine ? "metadata server" : "file";
     const headers = (until: AbortSignal) => readHeaders(client, until);
-    return { kind: "found", credentials: { source, account, project, headers } };
+    const named = { account: account.value, project: project.value };
+    return { kind: "found", machine, credentials: { source, ...named, headers } };
   } catch (error) {
     signal.throwIfAborted();
-    return { kind: "failed", ...describeMissing(error, noMetadata) };
+    return { kind: "failed", ...describeMissing(error, machine) };
   }
+}
+
+async function readProject(
+  { projectId }: AuthClient,
+  machine: MetadataPresence,
+  metadata: MetadataServer,
+  signal: AbortSignal,
+): Promise<MetadataReading> {
+  if (projectId) return { kind: "read", value: projectId };
+  return machine.kind === "absent" ? NO_VALUE : await metadata.read("project/project-id", signal);
 }
 
 type Library = typeof import("google-auth-library");
@@ -96,6 +108,12 @@ function within<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   return untilAborted(work, AbortSignal.any([signal, AbortSignal.timeout(LIMIT_MS)]));
 }
 
+/** What the machine does not say now would be missing in all later profiles. */
+export function describeUnread(reason: string): CredentialsFailure {
+  const fix = "check that this machine reaches its metadata server";
+  return { kind: "failed", reason: `the metadata server cannot be read (${reason})`, fix };
+}
+
 const HOW_TO = "set GOOGLE_APPLICATION_CREDENTIALS to the JSON file of a service account";
 const CHECK_ACCOUNT = "check that the account and its key exist, and the clock of this machine";
 const REACH_TOKENS =
@@ -104,12 +122,13 @@ const REACH_TOKENS =
 /** The library has no codes for its own errors: those with neither a response nor a code are about the file. */
 function describeMissing(
   error: unknown,
-  noMetadata: string | undefined,
+  machine: MetadataPresence,
 ): Pick<CredentialsFailure, "reason" | "fix"> {
   const { message = "", code, response } = error as LibraryError;
   if (/default credentials/i.test(message)) {
-    const reason = `no credentials: no file is given, and there is no metadata server (${noMetadata})`;
-    return { reason, fix: HOW_TO };
+    const why = machine.kind === "present" ? "" : ` (${machine.reason})`;
+    const what = machine.kind === "failing" ? "the metadata server fails" : "there is no metadata server";
+    return { reason: `no credentials: no file is given, and ${what}${why}`, fix: HOW_TO };
   }
   if (response === undefined && code !== undefined && FILE_CODES.includes(code)) {
     const reason = `GOOGLE_APPLICATION_CREDENTIALS cannot be read (${code})`;

@@ -1,6 +1,28 @@
 import { sendRequest } from "#runtime/requests.ts";
 import { describeNetworkError } from "../../platform/network-errors.ts";
 
+/** Whether a machine has a metadata server. `reason` completes a line. */
+export type MetadataPresence =
+  | { readonly kind: "present" }
+  /** There is one, and it cannot be used now. */
+  | { readonly kind: "failing"; readonly reason: string }
+  | { readonly kind: "absent"; readonly reason: string };
+
+export type MetadataReading =
+  /** Undefined if the machine has no such value. */
+  | { readonly kind: "read"; readonly value: string | undefined }
+  /** It may be there at the next try. `reason` completes a line. */
+  | { readonly kind: "failed"; readonly reason: string };
+
+type Answer =
+  | { readonly kind: "answered"; readonly status: number; readonly isGoogle: boolean; readonly text: string }
+  | { readonly kind: "no_answer"; readonly reason: string };
+
+/** The reading of a machine without a metadata server. */
+export const NO_VALUE: MetadataReading = { kind: "read", value: undefined };
+
+const TOO_MANY_REQUESTS = 429;
+
 /**
  * Google's metadata server, which machines of Google Cloud have at a link-local address.
  * https://cloud.google.com/compute/docs/metadata/querying-metadata
@@ -13,27 +35,37 @@ export class MetadataServer {
     this.#baseUrl = `http://${host}/computeMetadata/v1`;
   }
 
-  /** Resolves with why there is none, or undefined if there is one. Rejects when `signal` is aborted. */
-  async findProblem(signal: AbortSignal): Promise<string | undefined> {
+  /** Finds out whether there is one. Rejects when `signal` is aborted. */
+  async find(signal: AbortSignal): Promise<MetadataPresence> {
+    const answer = await this.#ask("project/project-id", signal);
+    if (answer.kind === "no_answer") return { kind: "absent", reason: answer.reason };
+    if (!answer.isGoogle) return { kind: "absent", reason: "another server answers at its address" };
+    const { status } = answer;
+    return status === 200 || status === 404
+      ? { kind: "present" }
+      : { kind: "failing", reason: `it answers ${status}` };
+  }
+
+  /** Reads a value such as that of `instance/zone`. Rejects when `signal` is aborted. */
+  async read(path: string, signal: AbortSignal): Promise<MetadataReading> {
+    const answer = await this.#ask(path, signal);
+    if (answer.kind === "no_answer") return { kind: "failed", reason: answer.reason };
+    const { status, isGoogle, text } = answer;
+    if (status >= 500 || status === TOO_MANY_REQUESTS)
+      return { kind: "failed", reason: `it answers ${status}` };
+    return { kind: "read", value: isGoogle && status === 200 && text !== "" ? text : undefined };
+  }
+
+  async #ask(path: string, signal: AbortSignal): Promise<Answer> {
     try {
-      const { status, isGoogle } = await this.#get("project/project-id", signal);
-      if (!isGoogle) return "another server answers at its address";
-      return status === 200 || status === 404 ? undefined : `it answers ${status}`;
+      return { kind: "answered", ...(await this.#get(path, signal)) };
     } catch (error) {
       signal.throwIfAborted();
       const isLate = (error as Error).name === "TimeoutError";
-      return isLate ? `no answer within ${LIMIT_MS / 1_000} s` : describeNetworkError(error);
-    }
-  }
-
-  /** Resolves with a value such as that of `instance/zone`, or undefined if there is none or it cannot be read. */
-  async read(path: string, signal: AbortSignal): Promise<string | undefined> {
-    try {
-      const { status, isGoogle, text } = await this.#get(path, signal);
-      return isGoogle && status === 200 && text !== "" ? text : undefined;
-    } catch {
-      signal.throwIfAborted();
-      return undefined;
+      return {
+        kind: "no_answer",
+        reason: isLate ? `no answer within ${LIMIT_MS / 1_000} s` : describeNetworkError(error),
+      };
     }
   }
 

@@ -1,6 +1,6 @@
 import type { Deployment } from "./api.ts";
-import { type Credentials, type CredentialsFailure, findCredentials } from "./credentials.ts";
-import type { MetadataServer } from "./metadata.ts";
+import { type Credentials, type CredentialsFailure, describeUnread, findCredentials } from "./credentials.ts";
+import { type MetadataServer, NO_VALUE } from "./metadata.ts";
 
 /** What profiles are labelled with. */
 export interface ProfiledService {
@@ -21,7 +21,10 @@ export interface Session {
   readonly labels: Readonly<Record<string, string>>;
 }
 
-/** Finds credentials, and asks the machine where it is. Rejects only when `signal` is aborted. */
+/**
+ * Finds credentials, and asks the machine where it is. Fails if the machine has a metadata server that does not say: the labels of all
+ * profiles depend on it. Rejects only when `signal` is aborted.
+ */
 export async function openSession(
   { service: target, version, project: given }: ProfiledService,
   metadata: MetadataServer,
@@ -29,23 +32,23 @@ export async function openSession(
 ): Promise<Session | CredentialsFailure> {
   const found = await findCredentials(metadata, signal);
   if (found.kind === "failed") return found;
-  const { credentials } = found;
+  const { credentials, machine } = found;
   const projectId = given ?? credentials.project;
   if (projectId === undefined) {
     const reason = "neither the credentials nor the machine name a project";
     return { kind: "failed", reason, fix: "set --gcp-profiler-project" };
   }
-  const [zonePath, instance] = await Promise.all([
-    metadata.read("instance/zone", signal),
-    metadata.read("instance/name", signal),
-  ]);
+  const read = (path: string) => (machine.kind === "absent" ? NO_VALUE : metadata.read(path, signal));
+  const [zonePath, instance] = await Promise.all([read("instance/zone"), read("instance/name")]);
+  if (zonePath.kind === "failed") return describeUnread(zonePath.reason);
+  if (instance.kind === "failed") return describeUnread(instance.reason);
   // It is `projects/{number}/zones/{zone}`.
-  const zone = zonePath?.split("/").at(-1);
+  const zone = zonePath.value?.split("/").at(-1);
   const labels = { language: LANGUAGE, version, ...(zone !== undefined && { zone }) };
   return {
     ...{ kind: "session", credentials, zone },
     deployment: { projectId, target, labels },
-    labels: instance === undefined ? {} : { instance },
+    labels: instance.value === undefined ? {} : { instance: instance.value },
   };
 }
 

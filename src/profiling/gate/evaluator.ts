@@ -1,7 +1,10 @@
 import { startWorker } from "#runtime/threads.ts";
-import { WorkerCalls } from "../../platform/worker-calls.ts";
+import { WorkerCalls, WorkThrew } from "../../platform/worker-calls.ts";
 import type { GateRequest, GateVerdict } from "./evaluate.ts";
 import { namesGate } from "./payload.ts";
+
+/** The gate cannot be evaluated, however often it is tried. The message is for operators. */
+export class GateUnreadable extends Error {}
 
 /** Many times as long as the largest payload takes. */
 const EVALUATION_LIMIT_MS = 30_000;
@@ -15,7 +18,10 @@ const NO_SUCH_GATE: GateVerdict = { isOn: false, rule: undefined, idList: undefi
 export class GateEvaluator implements AsyncDisposable {
   #calls: WorkerCalls<GateRequest, GateVerdict> | undefined;
 
-  /** Rejects with a message for operators if the gate cannot be evaluated, or takes too long. Call it again only when it has settled. */
+  /**
+   * Rejects with {@link GateUnreadable}, or with another error for operators if the Worker failed or took too long: that may pass. Call it
+   * again only when it has settled.
+   */
   async evaluate(request: GateRequest): Promise<GateVerdict> {
     if (!namesGate(request.bytes)) return NO_SUCH_GATE;
     await using calls = new WorkerCalls<GateRequest, GateVerdict>({
@@ -29,7 +35,7 @@ export class GateEvaluator implements AsyncDisposable {
     try {
       return await calls.call(request);
     } catch (error) {
-      throw new Error((error as Error).message.replace(/^Error: /, ""));
+      throw error instanceof WorkThrew ? new GateUnreadable(error.message.replace(/^Error: /, "")) : error;
     }
   }
 

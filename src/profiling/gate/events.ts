@@ -10,7 +10,13 @@ export type ProfilingGateEvent =
   /** A version was evaluated. */
   | { readonly kind: "profiling_gate_evaluated"; readonly lcut: number }
   /** A version could not be evaluated: profiling stays as it is. */
-  | { readonly kind: "profiling_gate_failed"; readonly lcut: number; readonly detail: string }
+  | {
+      readonly kind: "profiling_gate_failed";
+      readonly lcut: number;
+      readonly detail: string;
+      /** Undefined if it is not tried again, since the version is what fails. */
+      readonly retryInMs: number | undefined;
+    }
   /** The gate depends on an ID list, which the relay does not evaluate: no user is in it. */
   | { readonly kind: "profiling_gate_uses_id_list"; readonly lcut: number; readonly list: string };
 

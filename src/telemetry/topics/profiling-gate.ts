@@ -44,8 +44,8 @@ export class ProfilingGateTelemetry {
         return;
       }
       case "profiling_gate_failed": {
-        const { lcut, detail } = event;
-        this.#failing.failed(SUBJECT, { cause: detail, fields: { lcut, detail } });
+        const { lcut, detail, retryInMs } = event;
+        this.#failing.failed(SUBJECT, { cause: detail, fields: { lcut, detail, retry_in_ms: retryInMs } });
         return;
       }
       case "profiling_gate_uses_id_list": {

@@ -72,9 +72,11 @@ export const turnsOf = (relay: RelayProcess): string[] =>
     ([, state, lcut]) => `${state} ${(Number(lcut) - lcutOf(0)) / (lcutOf(1) - lcutOf(0))}`,
   );
 
-export const expectTurns = (relay: RelayProcess, turns: readonly string[], withinMs = 5_000) =>
+export const expectTurns = (relay: RelayProcess, turns: readonly string[], withinMs = 20_000) =>
   eventually(() => expect(turnsOf(relay)).toEqual([...turns]), { withinMs });
 
 /** Resolves when a version was evaluated, by the line that a relay logs for each at level debug. */
 export const evaluated = (relay: RelayProcess, number: number) =>
-  eventually(() => expect(relay.output()).toContain(`profiling gate evaluated lcut=${lcutOf(number)}`));
+  eventually(() => expect(relay.output()).toContain(`profiling gate evaluated lcut=${lcutOf(number)}`), {
+    withinMs: 20_000,
+  });

@@ -31,6 +31,8 @@ export class FakeMetadataServer implements AsyncDisposable {
   token = "ya29.first";
   lifeS = 3_599;
   isSilent = false;
+  /** Paths that are answered with a status instead of their value, or not at all. */
+  readonly failing = new Map<string, number | "silent">();
   readonly #machine: Machine;
   readonly #server = createServer((request, response) => this.#answer(request, response));
 
@@ -65,6 +67,12 @@ export class FakeMetadataServer implements AsyncDisposable {
     const path = url.pathname.replace(PREFIX, "");
     this.asked.push(path);
     response.setHeader("metadata-flavor", "Google");
+    const failure = this.failing.get(path);
+    if (failure === "silent") return;
+    if (failure !== undefined) {
+      response.writeHead(failure).end("try again");
+      return;
+    }
     if (path === TOKEN_PATH) {
       this.scopes.add(url.searchParams.get("scopes") ?? "");
       const body = { access_token: this.token, expires_in: this.lifeS, token_type: "Bearer" };

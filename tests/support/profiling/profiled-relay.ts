@@ -1,7 +1,7 @@
 import { type ManagedRelay, startManagedRelay } from "../relay/managed-relay.ts";
 import type { RelayOptions } from "../relay/relay-process.ts";
 import { publishKey } from "../upstream/published-key.ts";
-import { startUpstream } from "../upstream/upstream.ts";
+import { startUpstream, type Upstream } from "../upstream/upstream.ts";
 import { type DecodedProfile, decodePprof } from "./decoded-profile.ts";
 
 export const PROFILED_KEY = "secret-profiled-0123456789";
@@ -10,6 +10,7 @@ export const PROFILED_KEY = "secret-profiled-0123456789";
 export interface ProfiledRelay extends AsyncDisposable {
   readonly managed: ManagedRelay;
   readonly relay: ManagedRelay["relay"];
+  readonly upstream: Upstream;
   /** Sends a request for a profile. The path and query come after `/debug/`. */
   order(path: string, init?: RequestInit): Promise<Response>;
   /** Takes a profile. Rejects unless the response is 200. */
@@ -29,7 +30,7 @@ export async function startProfiledRelay(options: RelayOptions = {}): Promise<Pr
   const order = (path: string, init: RequestInit = {}) =>
     fetch(`${url}/debug/${path}`, { method: "POST", ...init });
   return {
-    ...{ managed, relay, order },
+    ...{ managed, relay, upstream, order },
     take: (path) => takeProfile(url, path),
     load: () => {
       const specs = `${relay.httpUrl}/v2/download_config_specs/${PROFILED_KEY}.json`;
@@ -47,9 +48,10 @@ export async function takeProfile(url: string, path: string): Promise<DecodedPro
 }
 
 /** Enough for connections on both threads of the HTTP port. */
-const HTTP_CLIENTS = 16;
+export const HTTP_CLIENTS = 16;
 
-async function startLoad(urls: readonly string[]): Promise<AsyncDisposable> {
+/** Asks for these URLs, each as fast as it is answered, until the result is disposed of. Resolves once the first responses are there. */
+export async function startLoad(urls: readonly string[]): Promise<AsyncDisposable> {
   let isOver = false;
   const ask = async (url: string) => {
     const response = await fetch(url);

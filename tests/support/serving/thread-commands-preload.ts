@@ -13,6 +13,7 @@ function obey(command: Command): void {
     case "name":
       return;
     case "hang":
+    case "respond-and-hang":
       while (true);
     case "throw":
       setTimeout(() => {
@@ -49,6 +50,7 @@ function patchBunListen(): void {
     options.socket.data = (socket, bytes) => {
       const command = commandIn(bytes);
       if (command === undefined) return data(socket, bytes);
+      if (command === "respond-and-hang") socket.write(responseOf());
       obey(command);
       socket.write(responseOf());
     };
@@ -70,6 +72,7 @@ function patchDenoListen(): void {
           const length = await read(buffer);
           const command = commandIn(buffer.subarray(0, length ?? 0));
           if (command === undefined) return length;
+          if (command === "respond-and-hang") await connection.write(responseOf());
           obey(command);
           await connection.write(responseOf());
         }

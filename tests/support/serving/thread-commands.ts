@@ -6,6 +6,8 @@ export const COMMANDS = [
   "name",
   /** Stops the event loop of the thread for ever. */
   "hang",
+  /** Responds over HTTP/1.1, and then does the same. */
+  "respond-and-hang",
   /** Throws an error that nothing catches. */
   "throw",
   /** Ends the thread. */

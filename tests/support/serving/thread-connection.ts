@@ -51,6 +51,11 @@ export class ThreadConnection implements Disposable {
     return response;
   }
 
+  /** Stops the event loop of the thread for ever. Resolves when it stands still, or in a moment will. */
+  async hang(): Promise<void> {
+    await this.get("/test/respond-and-hang");
+  }
+
   command(command: Command): void {
     this.#connection.write(`GET /test/${command} HTTP/1.1\r\n\r\n`);
   }

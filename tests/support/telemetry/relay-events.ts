@@ -222,7 +222,7 @@ const EXAMPLES: Examples = {
   profilingGate: {
     profiling_gate_turned: { kind: "profiling_gate_turned", isOn: true, lcut: 7, rule: "everyone" },
     profiling_gate_evaluated: { kind: "profiling_gate_evaluated", lcut: 7 },
-    profiling_gate_failed: { kind: "profiling_gate_failed", lcut: 7, detail },
+    profiling_gate_failed: { kind: "profiling_gate_failed", lcut: 7, detail, retryInMs: 10_000 },
     profiling_gate_uses_id_list: { kind: "profiling_gate_uses_id_list", lcut: 7, list: "a_list" },
   },
   http: {
