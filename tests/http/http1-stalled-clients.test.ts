@@ -15,7 +15,7 @@ test.each([12_000, 40_000])(
     await using upstream = await startUpstream();
     const stalled = publishSized(upstream, "secret-stalled", bytes);
     const other = publishSized(upstream, "secret-other", bytes);
-    await using relay = await startRelayProcess({ upstream, mode: "http" });
+    await using relay = await startRelayProcess({ upstream, mode: "http", pollIntervalS: 60 });
     expect(await countMixedResponses(relay.httpUrl, stalled, other)).toBe(0);
   },
   40_000,

@@ -131,7 +131,7 @@ describe.skipIf(deno === undefined)("the relay on Deno", () => {
     await using upstream = await startUpstream();
     const stalled = publishSized(upstream, "secret-deno-stalled", 12_000);
     const other = publishSized(upstream, "secret-deno-other", 12_000);
-    await using relay = await startRelayProcess({ upstream, mode: "http" });
+    await using relay = await startRelayProcess({ upstream, mode: "http", pollIntervalS: 60 });
     expect(await countMixedResponses(relay.httpUrl, stalled, other)).toBe(0);
   }, 40_000);
 

@@ -58,7 +58,8 @@ const MORE_THAN_BUFFERED_BYTES = 24_000_000;
 
 /**
  * Has a client send requests without reading, until its connection takes no more and beyond that, and another client request something
- * else after each of them. Returns how many responses of the first client are not, byte for byte, what they must be.
+ * else after each of them. Returns how many responses of the first client are not, byte for byte, what they must be. The relay must not
+ * poll meanwhile, since headers say when upstream has confirmed the version.
  */
 export async function countMixedResponses(
   url: string,
