@@ -33,7 +33,7 @@ describeWith("promtool")("promtool", () => {
     expect(await promtool(["check", "config", config])).toMatchObject({ exitCode: 0 });
     const tests = ALERTS_PATH.replace("alerts.yaml", "alerts.test.yaml");
     expect(await promtool(["test", "rules", tests])).toMatchObject({ exitCode: 0 });
-  });
+  }, 90_000);
 
   test("parses every expression of the dashboard", async () => {
     const dir = await mkdtemp(join(tmpdir(), "sfp-dashboard-"));
