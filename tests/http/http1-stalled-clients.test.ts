@@ -29,15 +29,15 @@ test.skipIf(process.platform !== "linux")(
     const { path } = publishSized(upstream, "secret-unread", 40_000);
     await using relay = await startRelayProcess({
       ...{ upstream, mode: "http" },
-      args: ["--max-connections", "1", "--http2-keepalive-timeout-in-s", "1"],
+      args: ["--max-connections", "1", "--http2-keepalive-timeout-in-s", "5"],
     });
     using client = new UnreadingClient(relay.httpUrl);
     await client.requestUntilFull(path);
     expect(relay.openConnections("http")).toBe(1);
-    await eventually(() => expect(relay.openConnections("http")).toBe(0), { withinMs: 15_000, everyMs: 200 });
+    await eventually(() => expect(relay.openConnections("http")).toBe(0), { withinMs: 25_000, everyMs: 200 });
     expect((await fetch(`${relay.httpUrl}/v1/health`)).status).toBe(200);
   },
-  30_000,
+  40_000,
 );
 
 test.skipIf(process.platform !== "linux")(
