@@ -44,6 +44,9 @@ export interface WorkerCallsOptions {
 /** The work of a call threw. The same call would throw again, unlike after a failure of the Worker. */
 export class WorkThrew extends Error {}
 
+/** A call took longer than its limit. */
+export class CallTimedOut extends Error {}
+
 const CLOSED = "the relay is shutting down";
 
 /** Calls a Worker, which is started with the first call and restarted after it died. */
@@ -64,8 +67,8 @@ export class WorkerCalls<Request, Reply> implements AsyncDisposable {
 
   /**
    * Resolves with the Worker's reply. `moved` buffers are transferred, not copied. Rejects with {@link WorkThrew} if the work threw, with
-   * another error if the Worker failed or the call timed out, and at once while the Worker is busy with an overdue call: it may hang for
-   * good, and requests would pile up.
+   * {@link CallTimedOut} if it took too long, with another error if the Worker failed, and at once while the Worker is busy with an overdue
+   * call: it may hang for good, and requests would pile up.
    */
   async call(
     request: Request,
@@ -126,7 +129,7 @@ export class WorkerCalls<Request, Reply> implements AsyncDisposable {
 
   #giveUp(id: number, limitMs: number): void {
     this.#overdue.add(id);
-    this.#take(id)?.reject(new Error(`${this.#options.name} did not respond within ${limitMs} ms`));
+    this.#take(id)?.reject(new CallTimedOut(`${this.#options.name} did not respond within ${limitMs} ms`));
   }
 
   #take(id: number): Waiting<Reply> | undefined {

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { WorkerCalls, type WorkerCallsOptions } from "../../src/platform/worker-calls.ts";
+import { CallTimedOut, WorkerCalls, type WorkerCallsOptions } from "../../src/platform/worker-calls.ts";
 import type { Command } from "../support/common/scripted-worker.ts";
 import { eventually } from "../support/common/wait.ts";
 
@@ -86,7 +86,9 @@ test("rejects calls at once while the Worker hangs, and accepts them when it rep
   await using worker = scripted({ limitMs: 300 });
   await worker.calls.call(echo(1));
   const hanging = worker.calls.call({ kind: "hang", ms: 1_000 });
-  await expect(hanging).rejects.toThrow("the scripted worker did not respond within 300 ms");
+  await expect(hanging).rejects.toEqual(
+    new CallTimedOut("the scripted worker did not respond within 300 ms"),
+  );
   await expect(worker.calls.call(echo(2))).rejects.toThrow("the scripted worker does not respond");
   await eventually(async () => expect([...(await worker.calls.call(echo(3)))]).toEqual([3]));
   expect(worker.started()).toBe(1);

@@ -1,9 +1,9 @@
 import { startWorker } from "#runtime/threads.ts";
-import { WorkerCalls, WorkThrew } from "../../platform/worker-calls.ts";
+import { CallTimedOut, WorkerCalls, WorkThrew } from "../../platform/worker-calls.ts";
 import type { GateRequest, GateVerdict } from "./evaluate.ts";
 import { namesGate } from "./payload.ts";
 
-/** The gate cannot be evaluated, however often it is tried. The message is for operators. */
+/** The gate cannot be evaluated, or takes too long, however often it is tried. The message is for operators. */
 export class GateUnreadable extends Error {}
 
 /** Many times as long as the largest payload takes. */
@@ -19,8 +19,8 @@ export class GateEvaluator implements AsyncDisposable {
   #calls: WorkerCalls<GateRequest, GateVerdict> | undefined;
 
   /**
-   * Rejects with {@link GateUnreadable}, or with another error for operators if the Worker failed or took too long: that may pass. Call it
-   * again only when it has settled.
+   * Rejects with {@link GateUnreadable}, or with another error for operators if the Worker failed: that may pass. Call it again only when it
+   * has settled.
    */
   async evaluate(request: GateRequest): Promise<GateVerdict> {
     if (!namesGate(request.bytes)) return NO_SUCH_GATE;
@@ -35,7 +35,8 @@ export class GateEvaluator implements AsyncDisposable {
     try {
       return await calls.call(request);
     } catch (error) {
-      throw error instanceof WorkThrew ? new GateUnreadable(error.message.replace(/^Error: /, "")) : error;
+      const isFinal = error instanceof WorkThrew || error instanceof CallTimedOut;
+      throw isFinal ? new GateUnreadable(error.message.replace(/^Error: /, "")) : error;
     }
   }
 

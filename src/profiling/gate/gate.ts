@@ -24,7 +24,7 @@ interface ProfilingGateOptions {
   readonly emit: EmitProfilingGateEvent;
 }
 
-/** Between two tries in a row. An evaluation that takes too long costs 30 s of CPU time each. */
+/** Between two tries in a row. */
 const FIRST_RETRY_MS = 10_000;
 const MAX_RETRY_MS = 30 * 60_000;
 
