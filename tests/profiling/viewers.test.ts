@@ -7,6 +7,7 @@ import { describeWith } from "../support/common/needs.ts";
 import { eventually } from "../support/common/wait.ts";
 import { decodePprof } from "../support/profiling/decoded-profile.ts";
 import { startProfiledRelay } from "../support/profiling/profiled-relay.ts";
+import { isOnDeno } from "../support/relay/runtime.ts";
 
 const SPEEDSCOPE = join(
   dirname(fileURLToPath(import.meta.resolve("speedscope/package.json"))),
@@ -42,7 +43,8 @@ function topOf(times: readonly (readonly [name: string, time: number])[]): strin
   return top[0];
 }
 
-const ofHeap: Shows = () => ["(outside JavaScript heaps)", "ModuleRecord"];
+/** JavaScriptCore has a record for each module. */
+const ofHeap: Shows = () => ["(outside JavaScript heaps)", ...(isOnDeno ? [] : ["ModuleRecord"])];
 
 /** The files that docs/profiling.md names, and rows near the top of the table: the viewers only show those that are in sight. */
 const FILES = {
