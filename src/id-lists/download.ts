@@ -176,7 +176,6 @@ class ListFileWriter {
   readonly #budget: DiskBudget;
   readonly #lines: LineCheck;
   readonly #from: number;
-  #end: number;
 
   private constructor(handle: FileHandle, name: string, from: number, budget: DiskBudget) {
     this.#handle = handle;
@@ -184,7 +183,6 @@ class ListFileWriter {
     this.#budget = budget;
     this.#lines = new LineCheck(from);
     this.#from = from;
-    this.#end = from;
   }
 
   /** Creates the file if `from` is 0, and rejects if it exists then. */
@@ -198,9 +196,8 @@ class ListFileWriter {
     this.#budget.reserve(this.#name, chunk.length);
     for (let written = 0; written < chunk.length; ) {
       const rest = chunk.subarray(written);
-      const { bytesWritten } = await this.#handle.write(rest, 0, rest.length, this.#end);
+      const { bytesWritten } = await this.#handle.write(rest, 0, rest.length, this.#lines.end);
       written += bytesWritten;
-      this.#end += bytesWritten;
       // Only now: if a write fails, what is kept must end with a line, or no later download could continue after it.
       this.#lines.add(rest.subarray(0, bytesWritten));
     }
@@ -248,6 +245,11 @@ export class LineCheck {
   constructor(from: number) {
     this.#seen = from;
     this.#wholeLines = from;
+  }
+
+  /** The offset after the last chunk. */
+  get end(): number {
+    return this.#seen;
   }
 
   /** The offset after the last whole line. */

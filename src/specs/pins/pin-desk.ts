@@ -187,10 +187,9 @@ export class PinDesk {
 
   /** Serves an earlier version, and pins the key to it. By default, the version before the served one. */
   async rollBack(order: Order, to?: number, isDryRun = false): Promise<PinOutcome | OrderRefusal> {
-    const { enforcer, kept, records, pins, clock } = this.#options;
+    const { enforcer, kept, pins, clock } = this.#options;
     const { sdkKey, by, reason } = order;
-    await records.readAgain();
-    const refusal = this.#refuseConfigured(sdkKey);
+    const refusal = await this.#refuse(sdkKey);
     if (refusal !== undefined) return refusal;
     // A repeated order must not go one version further back each time.
     if (to === undefined && pins.find(sdkKey) !== undefined)
@@ -232,9 +231,8 @@ export class PinDesk {
 
   /** Pins a key to what is served. */
   async hold({ sdkKey, by, reason }: Order, isDryRun = false): Promise<PinOutcome | OrderRefusal> {
-    const { enforcer, records, pins, clock } = this.#options;
-    await records.readAgain();
-    const refusal = this.#refuseConfigured(sdkKey);
+    const { enforcer, pins, clock } = this.#options;
+    const refusal = await this.#refuse(sdkKey);
     if (refusal !== undefined) return refusal;
     const heldFeeds = enforcer.heldFeeds(sdkKey);
     const feeds = heldFeeds.map(({ feed, snapshot }): FeedChange => {
@@ -251,8 +249,7 @@ export class PinDesk {
   /** Releases a pin: the newest version is served at once, also if upstream sends no newer one. */
   async release({ sdkKey }: Order, isDryRun = false): Promise<PinOutcome | OrderRefusal> {
     const { enforcer, records, pins, clock, ask } = this.#options;
-    await records.readAgain();
-    const refusal = this.#refuseConfigured(sdkKey);
+    const refusal = await this.#refuse(sdkKey);
     if (refusal !== undefined) return refusal;
     if (pins.find(sdkKey) === undefined) return { kind: "conflict", detail: "this SDK key is not pinned" };
     const heldFeeds = enforcer.heldFeeds(sdkKey);
@@ -317,8 +314,11 @@ export class PinDesk {
     }));
   }
 
-  #refuseConfigured(sdkKey: SdkKey): OrderRefusal | undefined {
-    if (this.#options.pins.find(sdkKey)?.source !== "config") return undefined;
+  /** Reads what other relays have stored, which each order starts from. Resolves with undefined if the key may be pinned and released. */
+  async #refuse(sdkKey: SdkKey): Promise<OrderRefusal | undefined> {
+    const { records, pins } = this.#options;
+    await records.readAgain();
+    if (pins.find(sdkKey)?.source !== "config") return undefined;
     const detail = "this SDK key is pinned by the option --pin: change that, and reload the configuration";
     return { kind: "conflict", detail };
   }
