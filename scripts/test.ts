@@ -3,7 +3,8 @@
 // `npm test -- <file>... [flags of bun test]`: runs only the test files whose path contains one of the names.
 // `npm run test:watch -- <file>...`: runs them again after each change of a file that they import.
 import { runChecks } from "./checks/run-checks.ts";
-import { formatCounts, formatSkipped } from "./test/counts.ts";
+import { formatCounts } from "./test/counts.ts";
+import { formatDetails } from "./test/report.ts";
 import { runTestFiles, runTests } from "./test/run-tests.ts";
 import {
   findMissingCommands,
@@ -35,7 +36,7 @@ async function runEverything(): Promise<number> {
   console.log("\n== Tests");
   const tests = await runTests(flags, toTestVariable(missing));
   const failed = checks.failed + tests.failed;
-  console.log(formatSkipped(tests.skippedIn));
+  console.log(formatDetails(tests));
   console.log(`\n${formatCounts({ passed: checks.passed + tests.passed, failed, skipped: tests.skipped })}`);
   return failed > 0 ? 1 : 0;
 }

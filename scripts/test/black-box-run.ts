@@ -1,4 +1,5 @@
-import { formatCounts, formatSkipped } from "./counts.ts";
+import { formatCounts } from "./counts.ts";
+import { formatDetails } from "./report.ts";
 import { runTests } from "./run-tests.ts";
 import { installMissingCommands, toTestVariable } from "./system-packages.ts";
 
@@ -22,7 +23,7 @@ export async function runBlackBoxTests({
 }: BlackBoxRun): Promise<number> {
   const missing = await installMissingCommands(maySystemInstall);
   const counts = await runTests(files, { ...toTestVariable(missing), ...env });
-  console.log(formatSkipped(counts.skippedIn));
+  console.log(formatDetails(counts));
   console.log(`\n${files.length} test files against ${shown}\n${formatCounts(counts)}`);
   return counts.failed > 0 ? 1 : 0;
 }

@@ -4,7 +4,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "no
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { root } from "../../scripts/command.ts";
-import { formatSkipped } from "../../scripts/test/counts.ts";
+import { formatDetails } from "../../scripts/test/report.ts";
 import { runTests } from "../../scripts/test/run-tests.ts";
 import { installMissingCommands, toTestVariable } from "../../scripts/test/system-packages.ts";
 
@@ -49,9 +49,5 @@ test("a test that needs a missing program is counted as skipped, and its file is
   const counts = await runTests([file], toTestVariable(["curl"]));
   expect(counts).toMatchObject({ failed: 1, passed: 0 });
   expect(counts.skipped).toBeGreaterThan(0);
-  expect(formatSkipped(counts.skippedIn)).toEndWith(`\n  ${file}: ${counts.skipped}`);
-});
-
-test("without skipped tests, none are listed", () => {
-  expect(formatSkipped(new Map())).toBe("");
+  expect(formatDetails(counts)).toEndWith(`\n  ${file}: ${counts.skipped}`);
 });
