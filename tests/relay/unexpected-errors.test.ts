@@ -79,11 +79,9 @@ describe("an uncaught error is a log line, a metric and a problem, and the relay
       await using upstream = await startUpstream();
       publishKey(upstream, KEY);
       const args = ["--preload-sdk-keys", KEY, "--log-format", format];
-      await using managed = await startManagedRelay({
-        upstream,
-        args,
-        env: faultEnv({ kind, afterMs: 1_500 }),
-      });
+      const env = faultEnv({ kind, afterMs: "SIGUSR2" });
+      await using managed = await startManagedRelay({ upstream, args, env });
+      managed.relay.signal("SIGUSR2");
       const { problems } = await reported(managed, (report) => {
         expect(problemsOf(report)).toContainEqual(["unexpected_error", UNEXPECTED]);
       });
@@ -222,7 +220,7 @@ describe("a Worker that ends is reported and replaced, and no data is lost", () 
       using folders = new DisposableStack();
       const [cache, spool] = [folderOf(folders), folderOf(folders)];
       const scripts = ["prepare-worker", "event-worker", "backup-worker", "spool-worker"];
-      const faults = scripts.map((script) => ({ kind: "worker", script, how, afterMs: 1_500 }) as const);
+      const faults = scripts.map((script) => ({ kind: "worker", script, how, afterMs: "SIGUSR2" }) as const);
       await using managed = await startManagedRelay({
         upstream,
         cache: "local",
@@ -233,6 +231,7 @@ describe("a Worker that ends is reported and replaced, and no data is lost", () 
         env: { ...faultEnv(...faults), LOG_EVENT_STATSIG_ENDPOINT: upstream.url },
       });
       expect((await post(managed, "before")).status).toBe(202);
+      managed.relay.signal("SIGUSR2");
       const tasks = ["payload_worker", "event_worker", "local_backup_worker", "event_spool_worker"];
       await eventually(async () => {
         const samples = await readMetrics(managed.relay);
