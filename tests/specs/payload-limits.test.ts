@@ -170,7 +170,9 @@ describe("a large version", () => {
     }
     // Measured: 4 to 5 times, on Deno 11, including one and a half for the Worker and its compiled code.
     expect(Math.max(...peaks)).toBeLessThan((isOnDeno ? 15 : 8) * bytes);
-    expect(peaks.at(-1)).toBeLessThan((peaks[settled] ?? 0) + 1.5 * bytes);
+    // A single peak depends on when garbage is collected. What stays behind is in all of the last ones.
+    const early = Math.max(...peaks.slice(0, settled + 1));
+    expect(Math.min(...peaks.slice(-3))).toBeLessThan(early + 1.5 * bytes);
   }, 120_000);
 
   test("is kept as gzip and in upstream's coding, and clients get the best of these that they accept", async () => {
