@@ -1,8 +1,10 @@
-// `npm test`: installs the programs that tests call, runs the static checks and all tests, and prints one line of totals.
+// `npm test`: installs the programs that tests call, runs the static checks, builds the executable, runs all tests against it, and
+// prints one line of totals. SFP_TEST_BINARY names an executable that is already there.
 // `npm test -- --no-system-packages`: the same, but installs nothing with apt-get. Tests whose program is missing are skipped.
-// `npm test -- <file>... [flags of bun test]`: runs only the test files whose path contains one of the names.
+// `npm test -- <file>... [flags of bun test]`: runs only the test files whose path contains one of the names, against the sources.
 // `npm run test:watch -- <file>...`: runs them again after each change of a file that they import.
 import { runChecks } from "./checks/run-checks.ts";
+import { buildForTests } from "./test/built-relay.ts";
 import { formatCounts } from "./test/counts.ts";
 import { formatDetails } from "./test/report.ts";
 import { runTestFiles, runTests } from "./test/run-tests.ts";
@@ -34,7 +36,8 @@ async function runEverything(): Promise<number> {
   const missing = await installMissingCommands(!given.includes(NO_SYSTEM_PACKAGES));
   const checks = await runChecks();
   console.log("\n== Tests");
-  const tests = await runTests(flags, toTestVariable(missing));
+  using built = await buildForTests(process.env["SFP_TEST_BINARY"]);
+  const tests = await runTests(flags, { ...toTestVariable(missing), ...built.env });
   const failed = checks.failed + tests.failed;
   console.log(formatDetails(tests));
   console.log(`\n${formatCounts({ passed: checks.passed + tests.passed, failed, skipped: tests.skipped })}`);

@@ -11,8 +11,7 @@ import { startUpstream } from "../support/upstream/upstream.ts";
 
 const KEY = "secret-unexpected";
 
-// Faults are injected by the names of source files, which a compiled executable does not have.
-describe.skipIf(process.env["SFP_TEST_BINARY"] !== undefined)("an unexpected error in a request", () => {
+describe("an unexpected error in a request", () => {
   test("ends the request with 500 or the call with INTERNAL, is reported, and does not affect the next one", async () => {
     await using upstream = await startUpstream();
     const { lcut } = publishKey(upstream, KEY);

@@ -23,7 +23,6 @@ import { startUpstream, status } from "../support/upstream/upstream.ts";
 const KEY = "secret-unexpected";
 const WAIT = { withinMs: 20_000, everyMs: 100 };
 const UNEXPECTED = "An unexpected error occurred: the relay continues";
-const isBinary = process.env["SFP_TEST_BINARY"] !== undefined;
 
 /** Checks that the output contains no stack and none of the secrets in the error message. */
 function expectNoSecrets(managed: ManagedRelay): void {
@@ -134,8 +133,7 @@ describe("an uncaught error is a log line, a metric and a problem, and the relay
   });
 });
 
-// Faults are injected by the names of files and functions, which a compiled executable does not have.
-describe.skipIf(isBinary)("a task that throws", () => {
+describe("a task that throws", () => {
   test("does not prevent the next reload", async () => {
     await using upstream = await startUpstream();
     // While the parts take over the configuration, after it was read.
@@ -264,7 +262,7 @@ describe("a Worker that ends is reported and replaced, and no data is lost", () 
   );
 });
 
-describe.skipIf(isBinary)("a loop that throws", () => {
+describe("a loop that throws", () => {
   test("continues after a delay, logs one line, counts every error and is a problem while it fails", async () => {
     await using upstream = await startUpstream();
     publishKey(upstream, KEY);

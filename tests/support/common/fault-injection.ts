@@ -1,4 +1,4 @@
-import { isMainThread, preloadEnv, withPreload } from "./preload.ts";
+import { FROM_SOURCES, isMainThread, preloadEnv, withPreload } from "./preload.ts";
 
 /**
  * Injects faults into a relay: loaded by `--preload` before its own code, it makes functions of the runtime throw as a bug
@@ -154,4 +154,6 @@ function schedule(act: () => void, moment: Moment): void {
 export const faultEnv = (...wanted: readonly Fault[]): Readonly<Record<string, string>> => ({
   ...preloadEnv(import.meta.url),
   TEST_FAULTS: JSON.stringify(wanted),
+  // Calls are found by the names of files and functions.
+  ...(wanted.some(isCall) && { [FROM_SOURCES]: "1" }),
 });

@@ -12,6 +12,9 @@ export const preloadEnv = (url: string): Readonly<Record<string, string>> => ({
   BUN_OPTIONS: `--preload=${fileURLToPath(url)}`,
 });
 
+/** The variable of a relay whose preload depends on the files of the sources, which an executable does not have. */
+export const FROM_SOURCES = "TEST_FROM_SOURCES";
+
 /** Returns the path of the file that {@link preloadEnv} names. Deno has a flag for it, and no variable. */
 export const findPreload = (env: Readonly<Record<string, string>>): string | undefined =>
   /^--preload=(.+)$/.exec(env["BUN_OPTIONS"] ?? "")?.[1];

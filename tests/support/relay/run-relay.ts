@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import { toDenoCommand } from "../../../scripts/deno/deno-program.ts";
 import { Output } from "../common/output.ts";
-import { findPreload } from "../common/preload.ts";
+import { FROM_SOURCES, findPreload } from "../common/preload.ts";
 import { within } from "../common/wait.ts";
 
 export interface FinishedRun {
@@ -55,10 +55,13 @@ export async function runRelay(
   }
 }
 
-/** The command before all arguments: an executable, a bundle or the sources on Deno, or the sources on Bun. `env` may name a preload. */
+/**
+ * The command before all arguments: an executable, a bundle or the sources on Deno, or the sources on Bun. `env` may name a preload,
+ * which may need the sources.
+ */
 export function relayCommand(env: Readonly<Record<string, string>> = {}): readonly string[] {
   const { SFP_TEST_BINARY: binary, SFP_TEST_DENO: deno, SFP_TEST_DENO_MAIN: bundle } = process.env;
-  if (binary !== undefined) return [binary];
+  if (binary !== undefined && env[FROM_SOURCES] === undefined) return [binary];
   if (deno === undefined) return [process.execPath, mainFile];
   const preload = findPreload(env);
   return toDenoCommand(deno, bundle, preload === undefined ? [] : ["--preload", preload]);
