@@ -18,14 +18,19 @@ export async function runTests(args: readonly string[], env: Record<string, stri
   const dir = await mkdtemp(join(tmpdir(), "sfp-test-report-"));
   try {
     const report = join(dir, "junit.xml");
-    const junit = ["--reporter=junit", `--reporter-outfile=${report}`];
-    const flags = [TIMEOUT, `--parallel=${FILES_AT_ONCE}`, ...junit];
+    const flags = [TIMEOUT, `--parallel=${FILES_AT_ONCE}`, ...junitReport(report)];
     const code = await run([process.execPath, "test", ...flags, ...args], env);
     return readReport(await readFile(report, "utf8").catch(() => ""), code);
   } finally {
     await rm(dir, { recursive: true, force: true });
   }
 }
+
+/** Returns the flags of `bun test` for a report that `readReport` reads. */
+export const junitReport = (path: string): readonly string[] => [
+  "--reporter=junit",
+  `--reporter-outfile=${path}`,
+];
 
 /** Runs these test files and returns the exit code. With `--watch` among the flags it only ends when it is killed. */
 export function runTestFiles(

@@ -1,9 +1,10 @@
 import { expect, test } from "bun:test";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { spawnSync } from "bun";
 import { formatDetails, readReport } from "../../scripts/test/report.ts";
-import { runTests } from "../../scripts/test/run-tests.ts";
+import { junitReport } from "../../scripts/test/run-tests.ts";
 
 const FAILING = `import { describe, expect, test } from "bun:test";
 describe("a group", () => {
@@ -15,14 +16,15 @@ describe("a group", () => {
 });
 `;
 
-test("the reasons of failed tests are printed again at the end", async () => {
+test("the reasons of failed tests are printed again at the end", () => {
   const folder = mkdtempSync(join(tmpdir(), "sfp-failing-"));
   try {
     const file = join(folder, "example.test.ts");
     writeFileSync(file, FAILING);
-    const counts = await runTests([file], {});
+    const report = join(folder, "junit.xml");
+    const { exitCode } = spawnSync([process.execPath, "test", ...junitReport(report), file]);
+    const counts = readReport(readFileSync(report, "utf8"), exitCode);
     expect(counts).toMatchObject({ passed: 1, failed: 2, skipped: 0 });
-
     // Bun does not always say where the error was thrown.
     const details = formatDetails(counts).replace(/\n\n +at .*/, "");
     expect(details).toBe(`
