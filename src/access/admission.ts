@@ -69,7 +69,9 @@ export class KeyAdmission {
     return this.#allowList.allows(sdkKey);
   }
 
+  /** Whether the key is allowed, and in use: anything holds data of it, or upstream has accepted its log events. */
   isKnown(sdkKey: SdkKey): boolean {
+    if (!this.allows(sdkKey)) return false;
     return this.#holders.some((holds) => holds(sdkKey)) || this.#accepted.get(sdkKey) === true;
   }
 

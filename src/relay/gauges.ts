@@ -11,6 +11,7 @@ import type { Health } from "./lifecycle.ts";
 import type { RunningEvents } from "./log-events.ts";
 import type { RunningServing } from "./serving.ts";
 import type { RunningSpecs } from "./specs.ts";
+import type { RunningTelemetry } from "./telemetry.ts";
 
 interface GaugeParts {
   readonly clock: Clock;
@@ -18,6 +19,7 @@ interface GaugeParts {
   readonly specs: RunningSpecs;
   readonly events: RunningEvents;
   readonly serving: RunningServing;
+  readonly telemetry: Pick<RunningTelemetry, "keys" | "rpc">;
 }
 
 /** Registers the gauges that read the state of components, and the metrics that follow the store. */
@@ -26,7 +28,7 @@ export function registerGauges(
   { monitoring, bootstrap }: Config,
   parts: GaugeParts,
 ): void {
-  const { health, specs, serving } = parts;
+  const { health, specs, serving, telemetry } = parts;
   registry.gauge("BuildInfo", () => [[{ version: VERSION }, 1]]);
   registry.gauge("Ready", () => [[{}, Number(health.notReady().length === 0)]]);
   registry.gauge("MemoryLimitBytes", () => [[{}, process.constrainedMemory() || totalmem()]]);
@@ -52,7 +54,9 @@ export function registerGauges(
       if (isFollowed) registry.count("StreamingChannelGotNewData", { ...toTags(feed), lcut: String(lcut) });
     },
     removed: ({ feed: { sdkKey } }) => {
-      if (!specs.store.holds(sdkKey)) registry.forgetKey(maskSdkKey(sdkKey));
+      if (specs.store.holds(sdkKey)) return;
+      registry.forgetKey(maskSdkKey(sdkKey), () => telemetry.keys.knows(sdkKey));
+      telemetry.rpc.keyRemoved(sdkKey);
     },
   });
 }

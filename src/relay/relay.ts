@@ -84,7 +84,7 @@ export async function startRelay(
   const warmUp = config.warmUpJson && new WarmUp(config.warmUpJson, { specs, idLists, clock, logger });
   if (warmUp) health.require(() => warmUp.notReady());
 
-  registerGauges(registry, config, { clock, health, serving, ...served });
+  registerGauges(registry, config, { clock, health, serving, telemetry, ...served });
   const status = startStatus(config, { clock, health, telemetry, backup, serving, ...served });
   const operatorRoutes = openOperatorRoutes({ ...parts, ...served, backup, serving }, starting);
   const profiling = starting.use(startProfiling(config, { ...parts, specs }));

@@ -1,7 +1,9 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
+import type { SdkKey } from "../../src/access/sdk-key.ts";
 import { OpenStreams } from "../../src/control/open-streams.ts";
 import type { RpcEvent } from "../../src/grpc/events.ts";
+import type { Feed } from "../../src/specs/feed.ts";
 import { MetricRegistry } from "../../src/telemetry/metrics/registry.ts";
 import { KeyTags } from "../../src/telemetry/metrics/tags.ts";
 import { createTelemetry } from "../../src/telemetry/telemetry.ts";
@@ -14,8 +16,9 @@ const FEEDS = ["secret-one-0123456789", "secret-two-0123456789"].map((key) => fe
 function startTelemetry() {
   const registry = new MetricRegistry({ maxSeries: 1_000, keepsSamples: false });
   const logger = { log: () => {} };
+  const clock = new FakeClock();
   const telemetry = createTelemetry({
-    ...{ logger, registry, keys: new KeyTags(), clock: new FakeClock(), preload: [] },
+    ...{ logger, registry, keys: new KeyTags(), clock, preload: [] },
   });
   const emitted: RpcEvent[] = [];
   const streams = new OpenStreams((event) => {
@@ -32,7 +35,7 @@ function startTelemetry() {
       .filter(({ row }) => row.name === name)
       .flatMap((family) => [...family.all()])
       .reduce((sum, series) => sum + series.count, 0);
-  return { streams, emitted, open, count };
+  return { streams, emitted, open, count, clock, removed: (key: SdkKey) => telemetry.rpc.keyRemoved(key) };
 }
 
 const actions = fc.record({
@@ -97,4 +100,24 @@ test("the end of a thread is one event per feed, which says how many streams are
   emitted.length = 0;
   streams.closeAll(other);
   expect(emitted).toEqual([{ kind: "stream_closed", feed, count: 7_000, openStreams: 0 }]);
+});
+
+test("a removed key is reported as 0 for a while once its streams have ended, and then not at all", async () => {
+  const { streams, open, clock, removed } = startTelemetry();
+  const [thread, feed] = [{}, FEEDS[0] as Feed];
+  streams.record(thread, { kind: "stream_opened", feed, openStreams: 1 });
+  removed(feed.sdkKey);
+  await clock.advance(11 * 60_000);
+  expect(await open()).toEqual([1]);
+  streams.record(thread, { kind: "stream_closed", feed, openStreams: 0 });
+  streams.record(thread, { kind: "stream_opened", feed, openStreams: 1 });
+  streams.record(thread, { kind: "stream_closed", feed, openStreams: 0 });
+  await clock.advance(11 * 60_000);
+  // It had come back.
+  expect(await open()).toEqual([0]);
+  removed(feed.sdkKey);
+  await clock.advance(9 * 60_000);
+  expect(await open()).toEqual([0]);
+  await clock.advance(2 * 60_000);
+  expect(await open()).toEqual([]);
 });

@@ -58,7 +58,7 @@ describe("for any measurements in any order", () => {
         let measured = 0;
         for (const action of all) {
           if (action === "drain") await drained.take(registry);
-          else if ("forget" in action) registry.forgetKey(action.forget);
+          else if ("forget" in action) registry.forgetKey(action.forget, () => true);
           else {
             registry.time(NAME, tagsOf(action.key, `/${action.path}`), action.ms / 100);
             measured++;
@@ -113,10 +113,24 @@ describe("at the limit of series", () => {
   test("a key that is no longer cached frees its series", () => {
     const registry = registryOf();
     for (let at = 0; at < 5_000; at++) registry.time(NAME, tagsOf(`secret-${at}*abc`, "/v1"), 1);
-    registry.forgetKey("secret-0*abc");
+    registry.forgetKey("secret-0*abc", () => true);
     expect(registry.series(NAME, tagsOf("secret-new*abc", "/v1")).tags).toMatchObject({
       sdk_key: "secret-new*abc",
     });
+  });
+
+  test("what is measured of a removed key counts for unknown keys until the key is known again", () => {
+    const registry = registryOf();
+    const tags = tagsOf("secret-0*abc", "/v1");
+    let isKnown = false;
+    registry.time(NAME, tags, 1);
+    registry.forgetKey("secret-0*abc", () => isKnown);
+    registry.time(NAME, tags, 1);
+    expect(registry.series(NAME, tags).tags).toMatchObject({ sdk_key: "unknown", path: "/v1" });
+    expect(registry.series(NAME, tagsOf("unknown", "/v1")).count).toBe(1);
+    isKnown = true;
+    registry.time(NAME, tags, 1);
+    expect(registry.series(NAME, tags)).toMatchObject({ tags: { sdk_key: "secret-0*abc" }, count: 1 });
   });
 
   test("gauges are bounded as well; the remaining readings are combined as sum, minimum or maximum", async () => {
@@ -163,7 +177,7 @@ test("requests for a key that was forgotten and came back count into the new ser
   };
   merge(1);
   const series = () => seriesOf(registry, "HttpServerRequestFailed");
-  registry.forgetKey(String(series()[0]?.tags["sdk_key"]));
+  registry.forgetKey(String(series()[0]?.tags["sdk_key"]), () => true);
   merge(2);
   const shown = series().filter(({ tags }) => tags["sdk_key"]?.startsWith("secret-com"));
   expect(shown.map(({ count }) => count)).toEqual([2]);

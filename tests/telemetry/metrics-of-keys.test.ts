@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
 import { maskSdkKey, type SdkKey } from "../../src/access/sdk-key.ts";
+import { GrpcClient } from "../support/clients/grpc-client.ts";
 import { freePort } from "../support/common/free-port.ts";
 import { describeWith } from "../support/common/needs.ts";
 import { eventually } from "../support/common/wait.ts";
@@ -7,7 +8,7 @@ import { RedisServer } from "../support/redis/redis-server.ts";
 import { createUnknownKey, KeyFile, specsOf } from "../support/relay/access.ts";
 import { type RelayOptions, startRelayProcess } from "../support/relay/relay-process.ts";
 import { readMetrics, type Sample } from "../support/telemetry/metrics-page.ts";
-import { publishKey } from "../support/upstream/published-key.ts";
+import { forKey, publishKey } from "../support/upstream/published-key.ts";
 import { startUpstream, status } from "../support/upstream/upstream.ts";
 
 const startMeasured = async ({ args = [], ...options }: RelayOptions) =>
@@ -20,22 +21,35 @@ const keysIn = (samples: readonly Sample[], name = "") =>
 
 const masked = (key: string) => maskSdkKey(key as SdkKey);
 
-test("a key that is removed from the allow list disappears from all metrics", async () => {
+test("a key that is removed from the allow list disappears from all metrics, whatever of it ends afterwards", async () => {
   await using upstream = await startUpstream();
   const [staying, going] = ["secret-staying-here", "secret-going-away"];
   for (const key of [staying, going]) publishKey(upstream, key);
   using allowed = new KeyFile([staying, going]);
   await using relay = await startMeasured({ upstream, args: ["--allowed-sdk-keys", `@${allowed.path}`] });
   for (const key of [staying, going]) expect((await specsOf(relay, key)).status).toBe(200);
+  using client = new GrpcClient(relay.grpcUrl);
+  using stream = client.streamConfigSpec({ sdkKey: going });
+  await stream.next();
   expect(keysIn(await readMetrics(relay))).toEqual(new Set([masked(staying), masked(going)]));
+  // Every poll is in flight for longer than the relay needs to notice the change.
+  upstream.misbehave({ kind: "none" }, { ...forKey(going), delayMs: 3_000 });
+  const polled = upstream.requests.length;
+  await eventually(() => expect(upstream.requests.slice(polled).some(forKey(going).when)).toBeTrue());
   allowed.write(staying);
-  await eventually(async () => {
-    expect(keysIn(await readMetrics(relay))).toEqual(new Set([masked(staying)]));
-  });
+  const remaining = async () =>
+    (await readMetrics(relay)).filter(({ labels }) => labels["sdk_key"] === masked(going));
+  // A sink that keeps last values has to learn that the streams have ended.
+  const ended = [expect.objectContaining({ name: expect.stringMatching(/ActiveStreams/), value: 0 })];
+  await eventually(async () => expect(await remaining()).toEqual(ended), { withinMs: 10_000 });
+  // The stream and the poll end after that.
+  await eventually(() => expect(relay.openConnections("grpc")).toBeLessThanOrEqual(1));
+  await Bun.sleep(4_000);
+  expect(await remaining()).toEqual(ended);
   // Rejected, and counted as an unknown key.
   expect((await specsOf(relay, going)).status).toBe(401);
   expect(keysIn(await readMetrics(relay), "RequestFailed")).toEqual(new Set(["unknown"]));
-});
+}, 30_000);
 
 test("an evicted key that is requested again has a new series", async () => {
   await using upstream = await startUpstream();

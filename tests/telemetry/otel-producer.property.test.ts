@@ -94,7 +94,7 @@ async function play(
         for (const { owed } of both) owed.set(step.key, (owed.get(step.key) ?? 0) + 1);
         break;
       case "forget":
-        registry.forgetKey(step.key);
+        registry.forgetKey(step.key, () => true);
         for (const { owed } of both) owed.delete(step.key);
         break;
       case "collect":

@@ -1,4 +1,5 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
+import { LRUCache } from "lru-cache";
 import {
   type ClientMetricName,
   type CountName,
@@ -27,9 +28,12 @@ export class MetricRegistry {
   /** The families of metrics with client tags; none if nothing is pushed. */
   readonly #byClient = new Map<string, Family>();
   readonly #gauges = new Map<MetricRow, ReadGauge>();
+  /** Masked SDK keys whose series were removed, each with what says whether the key is known again. */
+  readonly #removed = new LRUCache<string, () => boolean>({ max: MAX_REMOVED_KEYS });
   #collectElsewhere: () => Promise<void> = () => Promise.resolve();
 
-  constructor(options: FamilyOptions) {
+  constructor(given: Omit<FamilyOptions, "isRemoved">) {
+    const options = { ...given, isRemoved: (key: string) => this.#isRemoved(key) };
     this.#options = options;
     for (const row of METRICS as readonly MetricRow[]) {
       const isRead = row.kinds.every((kind) => kind === "gauge");
@@ -119,10 +123,20 @@ export class MetricRegistry {
     }
   }
 
-  /** Removes the series of an SDK key that is no longer cached. */
-  forgetKey(maskedSdkKey: string): void {
+  /**
+   * Removes the series of an SDK key that is no longer cached. What is still measured of it, of a stream that closes or a poll that
+   * was in flight, counts for unknown keys, until `isKnown` returns true.
+   */
+  forgetKey(maskedSdkKey: string, isKnown: () => boolean): void {
+    this.#removed.set(maskedSdkKey, isKnown);
     for (const family of this.#families.values()) family.forgetKey(maskedSdkKey);
     for (const family of this.#byClient.values()) family.forgetKey(maskedSdkKey);
+  }
+
+  #isRemoved(key: string): boolean {
+    const isKnown = this.#removed.get(key);
+    if (isKnown?.() === true) this.#removed.delete(key);
+    return this.#removed.has(key);
   }
 
   async #read(row: MetricRow, read: ReadGauge): Promise<readonly Reading[]> {
@@ -139,12 +153,17 @@ export const UNKNOWN_KEY = "unknown";
 /** The part of the limit that is reserved for series without a known SDK key, so that neither group can use up the other's part. */
 const WITHOUT_KEYS = 200;
 
+/** What is measured of a removed key comes soon after its removal. */
+const MAX_REMOVED_KEYS = 10_000;
+
 interface FamilyOptions {
   readonly maxSeries: number;
   /** Whether single latencies are kept for sinks that export at intervals. */
   readonly keepsSamples: boolean;
   /** Whether the client tags of the row distinguish series as well. */
   readonly isByClient?: boolean;
+  /** Whether the series of this masked SDK key were removed, and are not to come back. */
+  readonly isRemoved: (maskedSdkKey: string) => boolean;
 }
 
 /** The series of one metric, at most `maxSeries`. */
@@ -193,6 +212,8 @@ export class Family {
   #admit(id: string, tags: Tags): Series {
     const { maxSeries, keepsSamples } = this.#options;
     const isKeyed = hasKey(tags);
+    if (isKeyed && this.#options.isRemoved(tags["sdk_key"] ?? ""))
+      return this.series({ ...tags, sdk_key: UNKNOWN_KEY });
     if (this.#isHalfFull(isKeyed) && this.#clientTags.some((tag) => tags[tag] !== OTHER))
       return this.series({ ...tags, ...toOther(this.#clientTags) });
     if (isKeyed && this.#keyed >= maxSeries - WITHOUT_KEYS) return this.series(withoutKey(tags));

@@ -54,6 +54,10 @@ export class KeyTags {
     this.#knows = knows;
   }
 
+  knows(sdkKey: SdkKey): boolean {
+    return this.#knows(sdkKey);
+  }
+
   of(sdkKey: SdkKey | undefined): { readonly sdk_key: string } {
     return { sdk_key: sdkKey !== undefined && this.#knows(sdkKey) ? toKeyTag(sdkKey) : UNKNOWN_KEY };
   }

@@ -1,5 +1,6 @@
-import { maskSdkKey } from "../../access/sdk-key.ts";
+import { maskSdkKey, type SdkKey } from "../../access/sdk-key.ts";
 import type { EmitRpcEvent, RpcEvent } from "../../grpc/events.ts";
+import type { Clock } from "../../platform/clock.ts";
 import { describeFeed, type Feed } from "../../specs/feed.ts";
 import { debugLine, type Logger } from "../logging/logger.ts";
 import { ThrottledLog } from "../logging/throttled-log.ts";
@@ -11,6 +12,9 @@ import { OversizedFeeds } from "../status/oversized-feeds.ts";
 import type { Transfer } from "../status/transfer.ts";
 
 const MAX_KEYS_WITHOUT_STREAMS = 1_000;
+
+/** How long the 0 of a removed key is reported. Every sink exports within this time. */
+const REPORTED_AS_0_FOR_MS = 10 * 60_000;
 
 /** Each feed is worth a line, unless sizes go up and down all the time. */
 const OVERSIZED_PER_MIN = 60;
@@ -38,6 +42,9 @@ export class RpcTelemetry {
    * keep its last value.
    */
   readonly #open = new Map<string, number>();
+  /** When masked SDK keys were removed that had streams, in ms on the monotonic clock. */
+  readonly #removedAt = new Map<string, number>();
+  readonly #clock: Clock;
   readonly #transfer: Transfer;
 
   constructor({ logger, registry, clock, contain }: TelemetryOutput, transfer: Transfer) {
@@ -47,6 +54,7 @@ export class RpcTelemetry {
       transfer.served(bytes);
     });
     this.#transfer = transfer;
+    this.#clock = clock;
     this.#logger = logger;
     this.#registry = registry;
     this.#refusals = new ThrottledLog(logger, clock);
@@ -69,6 +77,12 @@ export class RpcTelemetry {
   /** The limit of messages has changed. */
   messageLimitChanged(): void {
     for (const feed of this.oversized.updateAll()) this.#logFits(feed);
+  }
+
+  /** The SDK key is not cached any more. */
+  keyRemoved(sdkKey: SdkKey): void {
+    const masked = maskSdkKey(sdkKey);
+    if (this.#open.has(masked)) this.#removedAt.set(masked, this.#clock.elapsed());
   }
 
   #logFits(feed: Feed): void {
@@ -126,11 +140,21 @@ export class RpcTelemetry {
 
   #addOpen(maskedSdkKey: string, by: number): void {
     const open = (this.#open.get(maskedSdkKey) ?? 0) + by;
-    if (open === 0 && this.#open.size > MAX_KEYS_WITHOUT_STREAMS) this.#open.delete(maskedSdkKey);
+    if (by > 0) this.#removedAt.delete(maskedSdkKey);
+    if (open === 0 && this.#open.size > MAX_KEYS_WITHOUT_STREAMS) this.#drop(maskedSdkKey);
     else this.#open.set(maskedSdkKey, open);
   }
 
+  #drop(maskedSdkKey: string): void {
+    this.#open.delete(maskedSdkKey);
+    this.#removedAt.delete(maskedSdkKey);
+  }
+
   *#readOpen(): Iterable<readonly [{ readonly sdk_key: string }, number]> {
-    for (const [sdkKey, open] of this.#open) yield [{ sdk_key: sdkKey }, open];
+    const endedBefore = this.#clock.elapsed() - REPORTED_AS_0_FOR_MS;
+    for (const [sdkKey, open] of this.#open) {
+      if (open === 0 && (this.#removedAt.get(sdkKey) ?? endedBefore) < endedBefore) this.#drop(sdkKey);
+      else yield [{ sdk_key: sdkKey }, open];
+    }
   }
 }
