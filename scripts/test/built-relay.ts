@@ -11,8 +11,8 @@ interface BuiltRelay extends Disposable {
 }
 
 /**
- * Builds the executable in a temporary folder, unless `given` names one. It is what ships, and it starts in a third of the time of the
- * sources, of which a run of all tests has thousands.
+ * Builds the executable in a temporary folder, unless `given` names one. It is what ships, and it starts in a third of the time that the
+ * sources take: a run of all tests starts two thousand relays.
  */
 export async function buildForTests(given?: string): Promise<BuiltRelay> {
   using owned = new DisposableStack();
