@@ -17,9 +17,9 @@ const RETRY_AFTER_FAILURE_MS = 1_000;
 
 /**
  * How long a client waits at most for the answer to a first request, whatever hangs: upstream, its name server, a proxy or the
- * backup. The original proxy answers after 10 s, and SDKs wait as long.
+ * backup. The original proxy answers after 10 s, and SDKs wait as long: a second is left for the network and for a busy machine.
  */
-export const MISS_TIMEOUT_MS = 9_500;
+export const MISS_TIMEOUT_MS = 9_000;
 
 /** Caches failed lookups for a while, so that upstream is not asked each time. */
 export class NegativeCache {
