@@ -129,7 +129,7 @@ function linesSince(relay: ChaosRelay, since: Date): string[] {
 }
 
 interface NewestTimes extends Pick<ChaosRound, "relaysMs" | "redisMs"> {
-  /** By how much the times may exceed a limit, since the machine was late. */
+  /** Allowance of the times, because the machine was late. */
   readonly slackMs: number;
 }
 
