@@ -52,8 +52,8 @@ test.each(["hang", "exit"] as const)(
     await expectComplete();
     const second = await openSecond();
     const taken = takeProfile(started.managed.url, "profile?seconds=5");
-    // The roll is called, and the samplers wake up, in the first half second.
-    await Bun.sleep(1_000);
+    // The roll is called, and the samplers wake up, in the first half second. As much time is left until the end.
+    await Bun.sleep(2_500);
     if (command === "hang") await second.hang();
     else second.command(command);
     expect((await taken).comments).toEqual([MISSING]);
