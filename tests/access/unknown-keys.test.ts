@@ -75,11 +75,21 @@ describe("without --allowed-sdk-keys", () => {
       (_, index) => publishKey(upstream, `secret-cold-${index}`).sdkKey,
     );
     await using relay = await startRelayProcess({ upstream, pollIntervalS: 600 });
-    const answers = await Promise.all(
-      keys.flatMap((key) => [specsOf(relay, key), specsOf(relay, key, "v1"), idListsOf(relay, key)]),
-    );
-    expect(answers.filter((answer) => answer.status !== 200)).toEqual([]);
-  }, 60_000);
+    let unanswered = keys.flatMap((key) => [
+      () => specsOf(relay, key),
+      () => specsOf(relay, key, "v1"),
+      () => idListsOf(relay, key),
+    ]);
+    while (unanswered.length > 0) {
+      const startedAt = performance.now();
+      const statuses = await Promise.all(unanswered.map(async (ask) => (await ask()).status));
+      // On a busy machine upstream may take longer than a request waits.
+      const isLate = performance.now() - startedAt > 8_000;
+      expect(statuses.filter((status) => status !== 200 && !(isLate && status === 503))).toEqual([]);
+      unanswered = unanswered.filter((_, at) => statuses[at] !== 200);
+      if (unanswered.length > 0) await Bun.sleep(1_500);
+    }
+  }, 120_000);
 
   test("a cached failure is returned even if no token is left", async () => {
     await using upstream = await startUpstream();
