@@ -115,7 +115,7 @@ describe("a file of allowed keys", () => {
     await eventually(async () => expect((await specsOf(relay, LISTED)).status).toBe(200));
     file.write(OTHER);
     await eventually(async () => await isUnauthorized(await specsOf(relay, LISTED)));
-    /** Resolves after so many more requests for the key. */
+    /** Resolves after this number of further requests for the key. */
     const pollsOf = (sdkKey: string, more: number) => {
       const before = requestsFor(upstream, sdkKey).length;
       return eventually(() =>

@@ -136,7 +136,7 @@ describe.skipIf(isOnDeno)("a heap profile", () => {
       15_000_000,
     );
     expect(Math.max(...profile.samples.map(({ stack }) => stack.length))).toBeLessThanOrEqual(12);
-  });
+  }, 90_000);
 
   test("contains no SDK key and no text of a config", async () => {
     await using _load = await profiled.load();
@@ -144,7 +144,7 @@ describe.skipIf(isOnDeno)("a heap profile", () => {
     expect(profile).not.toContain(PROFILED_KEY);
     expect(profile).not.toContain("secret-");
     expect(profile).not.toContain("color 0");
-  });
+  }, 90_000);
 
   test("for Chrome DevTools is a tree with the same bytes", async () => {
     const response = await profiled.order("heap?format=devtools");

@@ -82,7 +82,7 @@ describeWith("chromium")("a profile opens", () => {
       const response = await profiled.order(FILES[name].order);
       files.set(name, await response.arrayBuffer());
     }
-  }, 60_000);
+  }, 120_000);
   afterAll(() => owned.disposeAsync());
 
   function fileOf(name: FileName): ProfileFile {
