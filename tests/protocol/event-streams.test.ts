@@ -54,7 +54,7 @@ describe.each([
       expect(await stream.nextOfAny()).toEqual(eventOf(newest));
       expect(await later.nextOfAny()).toEqual(eventOf(newest));
     },
-    20_000,
+    60_000,
   );
 
   test.concurrent("a client that does not read delays no other, and gets the newest version when it reads again", async () => {
