@@ -89,7 +89,7 @@ async function readEnd(type: string, frames: FrameQueue): Promise<string> {
 describe.each(TYPES)("gRPC: streams as %s on the HTTP ports", (type, encoding) => {
   const { encode, decode, message } = encodings[encoding];
 
-  test.each(["http", "https"] as const)(
+  test.concurrent.each(["http", "https"] as const)(
     "the spec at once, then each new one, on the %s port",
     async (protocol) => {
       const sdkKey = `secret-web-${protocol}-${type.replace(/\W/g, "-")}`;
