@@ -111,7 +111,7 @@ export class SdkProcess implements AsyncDisposable {
     if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) return;
     const exited = once(child, "exit");
     child.stdin.end(`${JSON.stringify({ ask: "stop" })}\n`);
-    await within(exited, 3_000, "SDK to stop").catch(() => child.kill("SIGKILL"));
+    await within(exited, 15_000, "SDK to stop").catch(() => child.kill("SIGKILL"));
   }
 
   #ask(
