@@ -3,14 +3,12 @@ import { readAlertRules } from "../../scripts/gen/alert-rules.ts";
 import { GrpcClient } from "../support/clients/grpc-client.ts";
 import { describeWith } from "../support/common/needs.ts";
 import { eventually } from "../support/common/wait.ts";
+import { runTriggers } from "../support/telemetry/all-metric-triggers.ts";
 import { expressionsOf, readDashboard } from "../support/telemetry/dashboard.ts";
 import { KEYS } from "../support/telemetry/metric-trigger.ts";
 import { startMonitoredRelay } from "../support/telemetry/monitored-relay.ts";
-import { OTHER_TRIGGERS } from "../support/telemetry/other-metric-triggers.ts";
 import { Prometheus } from "../support/telemetry/prometheus.ts";
 import { selectorsIn } from "../support/telemetry/promql.ts";
-import { SERVING_TRIGGERS } from "../support/telemetry/serving-metric-triggers.ts";
-import { SPEC_TRIGGERS } from "../support/telemetry/spec-metric-triggers.ts";
 import { publishKey, versionOf } from "../support/upstream/published-key.ts";
 
 const NO_RULES = JSON.stringify({ groups: [] });
@@ -41,10 +39,7 @@ describeWith(
     await using monitored = await startMonitoredRelay({ agent: "statsd", allowedKeys: Object.values(KEYS) });
     const target = new URL(monitored.relay.urlOf("management")).host;
     await using prometheus = await Prometheus.start({ target, rules: NO_RULES });
-    for (const { metrics, run } of [...OTHER_TRIGGERS, ...SPEC_TRIGGERS, ...SERVING_TRIGGERS]) {
-      await run(monitored);
-      await monitored.sees(metrics);
-    }
+    await runTriggers(monitored);
     // The streams of the triggers may be open between two scrapes only.
     using client = new GrpcClient(monitored.relay.grpcUrl);
     using stream = client.streamConfigSpec({ sdkKey: KEYS.third, version: 2 });
