@@ -175,7 +175,7 @@ describe("called from another thread, with files of manifests, the service", () 
   test("finds no file on demand: that is an error of the caller", async () => {
     const { service } = await open();
     const request = { sdkKey: key, encodedId: "x", query: "", rangeStart: undefined, knownSize: undefined };
-    expect(service.fileOnDemand(request)).rejects.toThrow("on demand");
+    await expect(service.fileOnDemand(request)).rejects.toThrow("on demand");
   });
 });
 

@@ -197,7 +197,7 @@ describeWith("redis-server", "redis-cli")("The fleet channel", () => {
     const feed = newFeed();
     expect(await relay.look(feed)).toEqual({ kind: "ours" });
     redis.hang();
-    expect(relay.look(feed)).rejects.toThrow("no reply");
+    await expect(relay.look(feed)).rejects.toThrow("no reply");
     redis.goOn();
     await redis.kill();
     await eventually(() => expect(relay.look(feed)).rejects.toThrow());

@@ -65,7 +65,7 @@ describe("the Bun executable of another platform", () => {
     await using server = startRegistry(target.runtime, { content: "something else" });
     const home = newHome(server.url);
     const refused = fetchRuntime(target, home);
-    expect(refused).rejects.toThrow(
+    await expect(refused).rejects.toThrow(
       /^@oven\/bun-linux-aarch64@\S+ from the npm registry is sha512-\S+ \(expected sha512-\S+ by scripts/,
     );
     await refused.catch(() => undefined);
@@ -75,7 +75,9 @@ describe("the Bun executable of another platform", () => {
   test("cannot be fetched without a network, with an error of one line", async () => {
     const home = newHome("http://127.0.0.1:1/");
     const refused = fetchRuntime(target, home);
-    expect(refused).rejects.toThrow(/^Cannot reach the npm registry \(ECONNREFUSED\): check the network/);
+    await expect(refused).rejects.toThrow(
+      /^Cannot reach the npm registry \(ECONNREFUSED\): check the network/,
+    );
     await refused.catch(() => undefined);
     expect(existsSync(join(home, `bun-linux-aarch64-${RUNTIME_VERSION}`))).toBeFalse();
   });

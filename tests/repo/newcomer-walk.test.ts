@@ -66,9 +66,9 @@ describeWith("node", "curl")("a newcomer who types every command of README in a 
   }
 });
 
-test("a command that no rule covers fails the walk", () => {
+test("a command that no rule covers fails the walk", async () => {
   const walk = { env: {}, replacements: {} } as Walk;
-  expect(followCommand(walk, "npm run new-script")).rejects.toThrow(
+  await expect(followCommand(walk, "npm run new-script")).rejects.toThrow(
     /no rule of tests\/support\/repo\/readme-rules.ts covers: npm run new-script/,
   );
 });

@@ -25,6 +25,6 @@ test("a client that is gone before its request is read opens no stream", async (
     headers: () => new Headers(),
   } as const;
   expect(() => stream.openHeld(request)).toThrow("The client is gone");
-  expect(stream.open(request)).rejects.toThrow("The client is gone");
+  await expect(stream.open(request)).rejects.toThrow("The client is gone");
   expect([held.isFollowed, limit.open, events]).toEqual([false, 0, []]);
 });

@@ -163,7 +163,7 @@ describe("the body of a stream", () => {
     if (moment === "while a frame is written") body.block();
     if (moment !== "before its first frame") await settle();
     body.gone.abort(new Error("gone"));
-    expect(body.ended).rejects.toThrow("gone");
+    await expect(body.ended).rejects.toThrow("gone");
     expect([body.limit.open, body.held.followers]).toEqual([0, 0]);
     const { length } = body.received;
     for (const made of body.preparing.values()) made.resolve();
@@ -177,11 +177,11 @@ describe("the body of a stream", () => {
     unwritten.block();
     await settle();
     unwritten.fail(new Error("broken pipe"));
-    expect(unwritten.ended).rejects.toThrow("broken pipe");
+    await expect(unwritten.ended).rejects.toThrow("broken pipe");
     const unprepared = await openBody({ isPrepared: false });
     await settle();
     for (const made of unprepared.preparing.values()) made.reject(new Error("out of memory"));
-    expect(unprepared.ended).rejects.toThrow("out of memory");
+    await expect(unprepared.ended).rejects.toThrow("out of memory");
     await settle();
     expect([unwritten.limit.open, unprepared.limit.open]).toEqual([0, 0]);
   });
