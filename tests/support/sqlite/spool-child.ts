@@ -27,7 +27,7 @@ export class SpoolChild {
     return this.#output.text.split("\n").slice(1, -1);
   }
 
-  /** Resolves when it has printed so many lines, or has ended before. */
+  /** Resolves when it has printed this number of lines, or has ended before that. */
   async says(lines: number): Promise<void> {
     const hasSaid = this.#output.until((text) => text.split("\n").length > lines + 1 || undefined);
     await Promise.race([hasSaid, this.ended]);
