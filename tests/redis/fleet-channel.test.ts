@@ -6,6 +6,7 @@ import { redisFeedId } from "../../src/redis/keys.ts";
 import type { RedisOptions } from "../../src/redis/options.ts";
 import type { Feed } from "../../src/specs/feed.ts";
 import type { Confirmation, Turn } from "../../src/specs/fleet.ts";
+import type { PushTurn } from "../../src/specs/push.ts";
 import { describeWith } from "../support/common/needs.ts";
 import { strictSupervisor } from "../support/common/supervisors.ts";
 import { eventually } from "../support/common/wait.ts";
@@ -33,6 +34,9 @@ class Looker extends RedisUse {
   }
 }
 
+/** Redis counts in whole milliseconds, from when it read its clock for a command. */
+const CLOCKS_APART_MS = 50;
+
 let count = 0;
 /** A feed that no other test uses. */
 const newFeed = (): Feed => feedOf(`secret-fleet-${count++}`);
@@ -44,32 +48,39 @@ function describeFleetChannel(name: string, options: () => RedisOptions): void {
     const relays = Array.from({ length: 5 }, () => stack.use(new Looker(options())));
     const seen = await Promise.all(relays.map((relay) => relay.look(feed)));
     expect(seen.map(({ kind }) => kind).toSorted()).toEqual([...Array(4).fill("claimed"), "ours"]);
-    await sleep(150);
+    await sleep(500);
     const [one, other] = relays;
     if (one === undefined || other === undefined) throw new Error("no relays");
     expect(await one.look(feed)).toMatchObject({ kind: "claimed", ageMs: expect.any(Number) });
-    expect(await one.look(feed, { claimedForMs: 100 })).toEqual({ kind: "ours" });
-    expect(await other.look(feed, { claimedForMs: 100 })).toMatchObject({ kind: "claimed" });
+    // At the same time, because the new claim is soon too old as well.
+    const again = await Promise.all([one, other].map((relay) => relay.look(feed, { claimedForMs: 400 })));
+    expect(again.map(({ kind }) => kind).toSorted()).toEqual(["claimed", "ours"]);
   });
 
   test(`${name}: the reading relay decides how long a confirmation is fresh; the newer version wins, then the younger one`, async () => {
     const feed = newFeed();
     await using relay = new Looker(options());
+    const startedAt = performance.now();
+    /** The age at the start of the test is at least this, and it has grown since by no more than the time that has passed. */
+    const expectAge = (seen: Looked, leastMs: number) => {
+      const mostMs = leastMs + performance.now() - startedAt + CLOCKS_APART_MS;
+      expect(seen.kind === "confirmed" && seen.ageMs).toBeWithin(leastMs, mostMs);
+    };
     await relay.channel.confirm(feed, { lcut: 8, ageMs: 5_000, confirmedAgoMs: 5_000 });
     const first = await relay.look(feed);
     expect(first).toMatchObject({ kind: "confirmed", lcut: 8 });
-    expect(first.kind === "confirmed" && first.ageMs).toBeWithin(5_000, 6_000);
+    expectAge(first, 5_000);
     expect(await relay.look(feed, { freshForMs: 4_000 })).toEqual({ kind: "ours" });
-    for (const [confirmation, lcut, least, most] of [
-      [{ lcut: 7, ageMs: 0 }, 8, 5_000, 6_000],
-      [{ lcut: 8, ageMs: 7_000 }, 8, 5_000, 6_000],
-      [{ lcut: 8, ageMs: 1_000 }, 8, 1_000, 2_000],
-      [{ lcut: 9, ageMs: 3_000 }, 9, 3_000, 4_000],
+    for (const [confirmation, lcut, least] of [
+      [{ lcut: 7, ageMs: 0 }, 8, 5_000],
+      [{ lcut: 8, ageMs: 9_000 }, 8, 5_000],
+      [{ lcut: 8, ageMs: 1_000 }, 8, 1_000],
+      [{ lcut: 9, ageMs: 3_000 }, 9, 3_000],
     ] as const) {
       await relay.channel.confirm(feed, { confirmedAgoMs: undefined, ...confirmation });
       const seen = await relay.look(feed);
       expect(seen).toMatchObject({ kind: "confirmed", lcut });
-      expect(seen.kind === "confirmed" && seen.ageMs).toBeWithin(least, most);
+      expectAge(seen, least);
     }
   });
 
@@ -80,6 +91,7 @@ function describeFleetChannel(name: string, options: () => RedisOptions): void {
     await one.channel.confirm(feed, { lcut: 8, ageMs: 1_000, confirmedAgoMs: 1_000 });
     expect(await one.look(feed)).toMatchObject({ kind: "confirmed" });
     await one.channel.holdOff(feed, 60_000);
+    const pushedAt = performance.now();
     const turns = await Promise.all(
       [one, other].map(({ channel }) => channel.claimForPush(feed, "a", 9_000)),
     );
@@ -88,8 +100,13 @@ function describeFleetChannel(name: string, options: () => RedisOptions): void {
     expect(await other.look(feed)).toMatchObject({ kind: "claimed", isRefused: false });
     await one.channel.confirm(feed, { lcut: 8, ageMs: 0, confirmedAgoMs: 0 });
     expect(await other.look(feed)).toMatchObject({ kind: "confirmed", lcut: 8 });
-    expect(await other.channel.claimForPush(feed, "b", 9_000)).toBe("too_soon");
-    await eventually(async () => expect(await other.channel.claimForPush(feed, "b", 9_000)).toBe("ours"));
+    const next: PushTurn[] = [];
+    await eventually(async () => {
+      next.push(await other.channel.claimForPush(feed, "b", 9_000));
+      expect(next.at(-1)).toBe("ours");
+    });
+    expect(performance.now() - pushedAt).toBeGreaterThan(1_000 - CLOCKS_APART_MS);
+    expect(next.slice(0, -1).filter((turn) => turn !== "too_soon")).toEqual([]);
   });
 
   test(`${name}: the time of Statsig's confirmation is separate from the time of the request to upstream`, async () => {
@@ -116,8 +133,8 @@ function describeFleetChannel(name: string, options: () => RedisOptions): void {
     for (const kind of ["ours", "claimed"] as const) {
       const { turn, last } = await relay.channel.look(feed, { freshForMs: 10_000, claimedForMs: 9_000 });
       expect([turn.kind, last?.lcut]).toEqual([kind, 8]);
-      expect(last?.ageMs).toBeWithin(50_000, 52_000);
-      expect(last?.confirmedAgoMs).toBeWithin(70_000, 72_000);
+      expect(last?.ageMs).toBeWithin(50_000, 65_000);
+      expect(last?.confirmedAgoMs).toBeWithin(70_000, 85_000);
     }
   });
 
@@ -126,13 +143,11 @@ function describeFleetChannel(name: string, options: () => RedisOptions): void {
     await using asking = new Looker(options());
     await using other = new Looker(options());
     expect(await asking.look(feed)).toEqual({ kind: "ours" });
+    const heldAt = performance.now();
     await asking.channel.holdOff(feed, 500);
     const short = { claimedForMs: 100 };
-    await sleep(300);
-    expect(await other.look(feed, short)).toMatchObject({ kind: "claimed" });
-    await eventually(async () => expect(await other.look(feed, short)).toEqual({ kind: "ours" }), {
-      withinMs: 2_000,
-    });
+    await eventually(async () => expect(await other.look(feed, short)).toEqual({ kind: "ours" }));
+    expect(performance.now() - heldAt).toBeGreaterThan(500 - CLOCKS_APART_MS);
   });
 
   test(`${name}: a claim expires soon, because unknown keys cause claims, too`, async () => {
@@ -195,7 +210,8 @@ describeWith("redis-server", "redis-cli")("The fleet channel", () => {
     await using redis = await RedisServer.start();
     await using relay = new Looker({ ...redis.options, commandTimeoutMs: 300 });
     const feed = newFeed();
-    expect(await relay.look(feed)).toEqual({ kind: "ours" });
+    // A busy machine may take longer for the first one, which connects.
+    await eventually(() => relay.look(feed));
     redis.hang();
     await expect(relay.look(feed)).rejects.toThrow("no reply");
     redis.goOn();

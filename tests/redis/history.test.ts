@@ -96,7 +96,7 @@ describeWith("redis-server", "redis-cli")("A history in Redis", () => {
     await server.cli("SET", v3Key, "not a hash");
     expect(await backup.readHistory(feed)).toBeUndefined();
     await using gone = await RedisServer.start();
-    await using lost = new RedisUse({ ...gone.options, commandTimeoutMs: 500 });
+    await using lost = new RedisUse(gone.options);
     await lost.backup().write(await snapshotWith(feed, 1, "of 1"));
     await gone[Symbol.asyncDispose]();
     await expect(lost.backup().readHistory(feed)).rejects.toThrow();

@@ -51,7 +51,8 @@ describeWith("redis-server", "redis-cli")("A Redis", () => {
     await using proxy = await SwitchedProxy.start(old.port);
     const address = { kind: "single", host: "127.0.0.1", port: proxy.port, db: 0 } as const;
     await using relay = new RedisWriter({ ...old.options, address });
-    await eventually(() => expect(relay.connection.isUp).toBe(true));
+    // Both connections are open.
+    await Promise.all([relay.connection.send("PING", []), relay.connection.bulk.send("PING", [])]);
     proxy.switchTo(master.port);
     expect(await relay.write()).toBe("this Redis is read-only");
     await relay.writesAgain();

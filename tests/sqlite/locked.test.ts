@@ -84,7 +84,7 @@ describe("a relay whose file another process has locked", () => {
       await using relay = managed.relay;
       expect(textOf(await ask(relay, fresh.sdkKey))).toBe(fresh.v2);
       await expectUnusable(managed, lockedBy(held.pid));
-      expect(relay.output().match(/local backup unusable/g)).toHaveLength(1);
+      await eventually(() => expect(relay.output().match(/local backup unusable/g)).toHaveLength(1));
       await upstream.stop();
       expect((await ask(relay, kept.sdkKey)).status).toBe(503);
       await held[Symbol.asyncDispose]();
@@ -119,7 +119,7 @@ describe("a relay whose file another process has locked", () => {
     held.hang();
     for (const key of keys) publishKey(upstream, key, 1);
     await eventually(() => expect(relay.output()).toContain("local backup failing"), PATIENCE);
-    expect(relay.output()).toMatch(lockedBy(held.pid));
+    await eventually(() => expect(relay.output()).toMatch(lockedBy(held.pid)));
     expect(await relay.stop()).toBe(0);
   }, 60_000);
 });
@@ -196,7 +196,7 @@ describe("a file that becomes usable later", () => {
     await using relay = managed.relay;
     expect(textOf(await ask(relay, key.sdkKey))).toBe(key.v2);
     for (const suffix of ["", "-wal", "-shm"]) rmSync(fileIn(folder) + suffix, { force: true });
-    await eventually(() => expect(hasVersions(folder)).toBe(1), { withinMs: 25_000, everyMs: 200 });
+    await eventually(() => expect(hasVersions(folder)).toBe(1), { withinMs: 40_000, everyMs: 200 });
     await relay.kill();
     await expectKept(upstream, folder, key.sdkKey, key.v2);
   }, 60_000);

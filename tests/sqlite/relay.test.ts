@@ -28,7 +28,7 @@ describe("local", () => {
       args: ["--local-cache-path", join(file, "below")],
     });
     expect(textOf(await ask(relay, key.sdkKey))).toBe(key.v2);
-    expect(relay.output().match(/local backup unusable/g)).toHaveLength(1);
+    await eventually(() => expect(relay.output().match(/local backup unusable/g)).toHaveLength(1));
     expect(relay.output()).toMatch(
       /local backup unusable, serving from memory detail=".*the relay keeps config specs in memory only and tries again"/,
     );

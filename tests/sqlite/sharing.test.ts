@@ -45,7 +45,7 @@ describe("a local backup that can't be used emits one event for", () => {
     ["a named pipe in place of the file", pipeFolder, /is not a regular file/],
   ])("%s", async (_, path, why) => {
     await using local = startLocal(path);
-    await local.backup.attempted();
+    await eventually(() => expect(local.events).not.toEqual([]));
     const whole =
       /^the local backup \/.*sqlite: .*; the relay keeps config specs in memory only and tries again$/;
     expect(local.events).toEqual([{ kind: "local_unusable", detail: expect.stringMatching(why) }]);
@@ -96,9 +96,7 @@ describe("a file that several relays share", () => {
     const snapshot = await preparedSnapshot(feedOf("secret-locked"), 1);
     const other = new DatabaseSync(fileIn(folder));
     other.exec("BEGIN IMMEDIATE");
-    const startedAt = performance.now();
     await expect(local.backup.write(snapshot)).rejects.toThrow(/locked by another process/);
-    expect(performance.now() - startedAt).toBeLessThan(10_000);
     expect(await local.backup.read(snapshot.feed, -1)).toEqual({ kind: "none" });
     other.exec("ROLLBACK");
     other.close();
@@ -112,7 +110,7 @@ describe("a file that several relays share", () => {
       },
       { kind: "local_recovered", doing: "writing" },
     ]);
-  }, 15_000);
+  });
 });
 
 describe("relays with different limits and keys that share a file", () => {

@@ -15,7 +15,7 @@ function measure(batches: number, eventBytes: number, maxBytes: number) {
   if (status !== 0) throw new Error(stderr);
   const { perSecond, grownBytes, depth, reopenMs, takeMs } = JSON.parse(stdout);
   console.log(
-    `${batches} batches of ${eventBytes} bytes, 50 at once: ${Math.round(perSecond)}/s; ${depth} are kept; ` +
+    `${batches} batches of ${eventBytes} bytes, 50 at once: up to ${Math.round(perSecond)}/s; ${depth} are kept; ` +
       `memory grew by ${Math.round(grownBytes / MB)} MB; reopened in ${Math.round(reopenMs)} ms; ` +
       `one of 1,000 groups is taken in ${takeMs.toFixed(1)} ms`,
   );
@@ -27,10 +27,10 @@ test("puts at least 1,000 requests per second", () => {
   expect(depth).toBe(30_000);
   expect(perSecond).toBeGreaterThan(1_000);
   expect(takeMs).toBeLessThan(250);
-}, 60_000);
+}, 120_000);
 
 test("memory does not grow with the number of events", () => {
-  const { grownBytes, depth } = measure(8_000, 40_000, 256 * MB);
-  expect(depth).toBeGreaterThan(6_000);
-  expect(grownBytes).toBeLessThan(150 * MB);
-}, 60_000);
+  const { grownBytes, depth } = measure(4_000, 40_000, 256 * MB);
+  expect(depth).toBeGreaterThan(3_000);
+  expect(grownBytes).toBeLessThan(75 * MB);
+}, 120_000);

@@ -51,7 +51,9 @@ test("a relay with a spool that is killed repeatedly under load delivers every a
       const clients = Array.from({ length: CLIENTS }, (_, client) =>
         send(relay.httpUrl, client).catch(() => undefined),
       );
-      await Bun.sleep(300 + Math.random() * 500);
+      const before = accepted.size;
+      await eventually(() => expect(accepted.size).toBeGreaterThan(before + 5 * PER_BATCH));
+      await Bun.sleep(Math.random() * 500);
       await relay.kill();
       await Promise.all(clients);
     }
@@ -74,7 +76,6 @@ test("a relay with a spool that is killed repeatedly under load delivers every a
       `${KILLS} kills: accepted ${accepted.size}, all of them arrived; sent upstream ${all.length}, ` +
         `distinct ${new Set(all).size} (failed requests and crashes repeat some)`,
     );
-    expect(accepted.size).toBeGreaterThan(1_000);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

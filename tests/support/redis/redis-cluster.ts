@@ -16,21 +16,25 @@ export class RedisCluster implements AsyncDisposable {
     this.#owned = owned;
   }
 
-  static async start(): Promise<RedisCluster> {
+  /** `more`: lines of redis.conf. */
+  static async start(more: readonly string[] = []): Promise<RedisCluster> {
     await using started = new AsyncDisposableStack();
     const buses = await Promise.all(Array.from({ length: NODES }, () => freePort()));
     const nodes = await Promise.all(
       buses.map(async (bus) => {
-        const config = ["cluster-enabled yes", `cluster-port ${bus}`, "cluster-node-timeout 1000"];
+        // Longer than the machine may stand still: nodes that take each other to be down serve nothing.
+        const config = ["cluster-enabled yes", `cluster-port ${bus}`, "cluster-node-timeout 5000", ...more];
         return started.use(await RedisServer.start({ config }));
       }),
     );
-    const first = nodes[0]?.port ?? 0;
     for (const [at, node] of nodes.entries()) {
       await node.cli("CLUSTER", "SET-CONFIG-EPOCH", String(at + 1));
       const [from, to] = [Math.ceil((SLOTS * at) / NODES), Math.ceil((SLOTS * (at + 1)) / NODES) - 1];
       await node.cli("CLUSTER", "ADDSLOTSRANGE", String(from), String(to));
-      if (at > 0) await node.cli("CLUSTER", "MEET", "127.0.0.1", String(first), String(buses[0]));
+      // Each other one, so that none waits for gossip.
+      for (const [earlier, { port }] of nodes.slice(0, at).entries()) {
+        await node.cli("CLUSTER", "MEET", "127.0.0.1", String(port), String(buses[earlier]));
+      }
     }
     await eventually(
       async () => {

@@ -12,7 +12,13 @@ interface Servers {
   readonly sentinels: readonly RedisServer[];
 }
 
-/** A master, its replica, and Sentinels that promote the replica within about two seconds. */
+/** By default the master may stand still for longer than any test. */
+interface SentinelOptions {
+  /** After this time without a reply, the Sentinels take a server to be down. */
+  readonly downAfterMs?: number;
+}
+
+/** A master, its replica, and Sentinels that promote the replica about a second after the master is down. */
 export class RedisSentinels implements AsyncDisposable {
   readonly master: RedisServer;
   readonly replica: RedisServer;
@@ -26,7 +32,7 @@ export class RedisSentinels implements AsyncDisposable {
     this.#owned = owned;
   }
 
-  static async start(): Promise<RedisSentinels> {
+  static async start({ downAfterMs = 60_000 }: SentinelOptions = {}): Promise<RedisSentinels> {
     await using started = new AsyncDisposableStack();
     const begin = async (...args: Parameters<typeof RedisServer.start>) =>
       started.use(await RedisServer.start(...args));
@@ -35,7 +41,7 @@ export class RedisSentinels implements AsyncDisposable {
     await replica.inSync();
     const watching = [
       `sentinel monitor ${MASTER_NAME} 127.0.0.1 ${master.port} ${QUORUM}`,
-      `sentinel down-after-milliseconds ${MASTER_NAME} 500`,
+      `sentinel down-after-milliseconds ${MASTER_NAME} ${downAfterMs}`,
       `sentinel failover-timeout ${MASTER_NAME} 3000`,
     ];
     const sentinels = await Promise.all(

@@ -49,7 +49,7 @@ export class RedisUse implements AsyncDisposable {
   }
 
   /** Resolves when the event was emitted `times` times in total. */
-  async untilEmitted(kind: RedisEvent["kind"], times = 1, withinMs = 10_000): Promise<void> {
+  async untilEmitted(kind: RedisEvent["kind"], times = 1, withinMs = 20_000): Promise<void> {
     await eventually(
       () => {
         const found = this.kinds(kind).length;

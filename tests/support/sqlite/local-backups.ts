@@ -5,6 +5,7 @@ import { systemClock } from "../../../src/platform/clock.ts";
 import { LocalBackup, type LocalBackupOptions } from "../../../src/sqlite/backup.ts";
 import type { LocalEvent } from "../../../src/sqlite/events.ts";
 import { strictSupervisor } from "../common/supervisors.ts";
+import { eventually } from "../common/wait.ts";
 import { MAX_PAYLOAD_BYTES } from "../upstream/payloads.ts";
 
 export interface OpenedLocal extends AsyncDisposable {
@@ -35,8 +36,20 @@ export async function openLocal(
   options: Partial<LocalBackupOptions> = {},
 ): Promise<OpenedLocal> {
   const local = startLocal(path, options);
+  const isUnusable = () => local.events.some(({ kind }) => kind === "local_unusable");
+  let isOpen = false;
+  local.backup.onOpened(() => {
+    isOpen = true;
+  });
   await local.backup.attempted();
-  if (local.events.some(({ kind }) => kind === "local_unusable")) {
+  // It waits for 3 s at most, which a busy machine may take to start the Worker.
+  await eventually(
+    () => {
+      if (!isOpen && !isUnusable()) throw new Error("the local backup is still being opened");
+    },
+    { withinMs: 30_000 },
+  );
+  if (isUnusable()) {
     await local[Symbol.asyncDispose]();
     throw new Error(JSON.stringify(local.events));
   }

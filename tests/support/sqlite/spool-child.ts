@@ -27,8 +27,10 @@ export class SpoolChild {
     return this.#output.text.split("\n").slice(1, -1);
   }
 
+  /** Resolves when it has printed this number of lines, or has ended before that. */
   async says(lines: number): Promise<void> {
-    await this.#output.until((text) => text.split("\n").length > lines + 1 || undefined);
+    const hasSaid = this.#output.until((text) => text.split("\n").length > lines + 1 || undefined);
+    await Promise.race([hasSaid, this.ended]);
   }
 
   /** Sends SIGKILL. Resolves with whether it was still running. */

@@ -25,6 +25,9 @@ async function attempt(fix: () => void) {
       () => "rejected",
     );
   const before = await write();
+  await eventually(() => {
+    if (local.events.length === 0) throw new Error("the folder is still being opened");
+  });
   fix();
   const after = await eventually(
     async () => {
