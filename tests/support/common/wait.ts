@@ -5,10 +5,13 @@ export interface Patience {
   readonly everyMs?: number;
 }
 
-/** Calls `attempt` until it returns without throwing. Rejects with its last error at the time limit. */
+/**
+ * Calls `attempt` until it returns without throwing. Rejects with its last error at the time limit, which is long, since a busy machine may
+ * stand still for some seconds.
+ */
 export async function eventually<T>(
   attempt: () => T | Promise<T>,
-  { withinMs = 5_000, everyMs = 25 }: Patience = {},
+  { withinMs = 15_000, everyMs = 25 }: Patience = {},
 ): Promise<T> {
   const deadlineMs = performance.now() + withinMs;
   for (;;) {

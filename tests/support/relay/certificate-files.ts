@@ -74,7 +74,7 @@ export async function serialShown(url: string): Promise<string> {
   const socket = connect({ host, port: Number(port), rejectUnauthorized: false, ALPNProtocols: ["h2"] });
   socket.on("error", () => undefined);
   try {
-    await within(once(socket, "secureConnect"), 2_000, "a handshake");
+    await within(once(socket, "secureConnect"), 10_000, "a handshake");
     return socket.getPeerCertificate().serialNumber.toLowerCase();
   } finally {
     socket.destroy();
