@@ -1,8 +1,9 @@
 import { createServer, type ServerResponse } from "node:http";
 import { createServer as createHttp2Server, createSecureServer, type Http2ServerResponse } from "node:http2";
 import { createServer as createHttpsServer } from "node:https";
-import type { AddressInfo, Server, Socket } from "node:net";
+import type { Server, Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
+import { freePort } from "../common/free-port.ts";
 import type { Exchange } from "./upstream-faults.ts";
 import { readRequest } from "./upstream-request.ts";
 
@@ -51,7 +52,7 @@ export class UpstreamListener {
     this.#onExchange = onExchange;
   }
 
-  /** Listens on the previous port, the first time on any free one. */
+  /** Listens on the previous port, the first time on a free one that nobody else gets while this one is closed. */
   async open(): Promise<void> {
     if (this.#server !== undefined) return;
     const server = createAnyServer(this.#protocol, ({ request, response }) => {
@@ -65,9 +66,9 @@ export class UpstreamListener {
     }
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     server.once("error", reject);
+    if (this.port === 0) this.port = await freePort();
     server.listen(this.port, "127.0.0.1", resolve);
     await promise;
-    this.port = (server.address() as AddressInfo).port;
     this.#server = server;
   }
 
