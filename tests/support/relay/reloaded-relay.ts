@@ -1,5 +1,6 @@
 import { renameSync } from "node:fs";
 import { stringify } from "yaml";
+import { rawGet } from "../clients/raw-get.ts";
 import { eventually } from "../common/wait.ts";
 import type { Upstream } from "../upstream/upstream.ts";
 import { ConfigFiles } from "./config-files.ts";
@@ -39,7 +40,8 @@ export class ReloadedRelay implements AsyncDisposable {
       if ((this.relay.output().match(OUTCOME)?.length ?? 0) === outcomes)
         throw new Error("no outcome was logged");
     });
-    // Lines that follow the outcome are written together with it.
+    // Lines that follow the outcome are written in the same turn of the main thread, which asks for readiness in a later one.
+    await rawGet(`${this.relay.httpUrl}/v1/ready`).catch(() => undefined);
     await Bun.sleep(20);
     return this.relay.output().slice(before.length).replaceAll(this.path, "FILE");
   }
