@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { FAULT_KEY, type Fault, faultEnv } from "../support/common/fault-injection.ts";
 import { describeWith } from "../support/common/needs.ts";
 import { eventually } from "../support/common/wait.ts";
+import { decodeForwarded } from "../support/log-events/event-relay.ts";
 import { RedisServer } from "../support/redis/redis-server.ts";
 import { TokenAuthority } from "../support/redis/token-authority.ts";
 import { KeyFile } from "../support/relay/access.ts";
@@ -204,6 +205,7 @@ describe("a task that throws", () => {
 });
 
 describe("a Worker that ends is reported and replaced, and no data is lost", () => {
+  const nameOf = ({ eventName }: { readonly eventName: string }) => eventName;
   const post = (managed: ManagedRelay, name: string) =>
     fetch(`${managed.relay.httpUrl}/v1/log_event`, {
       method: "POST",
@@ -248,8 +250,9 @@ describe("a Worker that ends is reported and replaced, and no data is lost", () 
       await serves(managed, lcut);
       expect((await post(managed, "after")).status).toBe(202);
       await eventually(() => {
-        const bodies = upstream.requests.filter(({ path }) => path === "/v1/log_event").length;
-        expect(bodies).toBeGreaterThan(1);
+        const batches = upstream.requests.filter(({ path }) => path === "/v1/log_event").map(decodeForwarded);
+        const names = batches.flatMap(({ events }) => (events as { eventName: string }[]).map(nameOf));
+        expect(new Set(names)).toEqual(new Set(["before", "after"]));
       }, WAIT);
       await managed.relay.kill();
       // The backup contains the version that came after its Worker had ended.
