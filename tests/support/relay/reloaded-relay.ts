@@ -36,13 +36,18 @@ export class ReloadedRelay implements AsyncDisposable {
     const before = this.relay.output();
     const outcomes = before.match(OUTCOME)?.length ?? 0;
     this.relay.signal("SIGHUP");
-    await eventually(() => {
-      if ((this.relay.output().match(OUTCOME)?.length ?? 0) === outcomes)
-        throw new Error("no outcome was logged");
-    });
-    // Lines that follow the outcome are written in the same turn of the main thread, which asks for readiness in a later one.
-    await rawGet(`${this.relay.httpUrl}/v1/ready`).catch(() => undefined);
+    await eventually(
+      () => {
+        if ((this.relay.output().match(OUTCOME)?.length ?? 0) === outcomes)
+          throw new Error("no outcome was logged");
+      },
+      { withinMs: 15_000 },
+    );
+    // Lines that follow the outcome are written together with it.
     await Bun.sleep(20);
+    // On a busy machine not at once, but in one turn of the main thread, which answers this in a later one.
+    await rawGet(`${this.relay.httpUrl}/v1/ready`).catch(() => undefined);
+    await Bun.sleep(1);
     return this.relay.output().slice(before.length).replaceAll(this.path, "FILE");
   }
 

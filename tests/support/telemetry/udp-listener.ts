@@ -47,5 +47,5 @@ export class UdpListener implements Disposable {
   }
 }
 
-/** Returns a UDP port that is not in use. It is not in the range of those that the system gives to others. */
+/** Returns a UDP port on which nothing listens, and that no other test gets. */
 export const unusedUdpPort = (): Promise<number> => freePort();

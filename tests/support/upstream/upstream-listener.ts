@@ -52,9 +52,10 @@ export class UpstreamListener {
     this.#onExchange = onExchange;
   }
 
-  /** Listens on the previous port, the first time on a free one that nobody else gets while this one is closed. */
+  /** Listens on the previous port, the first time on one that no other test gets while this is closed. */
   async open(): Promise<void> {
     if (this.#server !== undefined) return;
+    if (this.port === 0) this.port = await freePort();
     const server = createAnyServer(this.#protocol, ({ request, response }) => {
       this.#onExchange({ request, response, hangUp: (how) => this.#hangUp(request.clientPort, how) });
     });
@@ -66,7 +67,6 @@ export class UpstreamListener {
     }
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     server.once("error", reject);
-    if (this.port === 0) this.port = await freePort();
     server.listen(this.port, "127.0.0.1", resolve);
     await promise;
     this.#server = server;
