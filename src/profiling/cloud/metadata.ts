@@ -1,4 +1,5 @@
 import { sendRequest } from "#runtime/requests.ts";
+import { readBoundedText } from "../../platform/content/bounded-text.ts";
 import { describeNetworkError } from "../../platform/network-errors.ts";
 
 /** Whether a machine has a metadata server. `reason` completes a line. */
@@ -75,7 +76,7 @@ export class MetadataServer {
     const headers = { "metadata-flavor": FLAVOR };
     const url = `${this.#baseUrl}/${path}`;
     const response = await sendRequest(url, { headers, signal: limited, redirect: "manual" });
-    const text = (await response.text()).slice(0, MAX_CHARS).trim();
+    const text = ((await readBoundedText(response, MAX_BYTES)) ?? "").trim();
     const isGoogle = response.headers.get("metadata-flavor") === FLAVOR;
     return { status: response.status, isGoogle, text };
   }
@@ -86,5 +87,5 @@ const FLAVOR = "Google";
 /** It answers within milliseconds. Outside Google's network, packets to its address may be lost without an error. */
 const LIMIT_MS = 3_000;
 
-/** Longer than any zone or name. */
-const MAX_CHARS = 300;
+/** More than any zone or name has. A longer answer, of another server, is not read. */
+const MAX_BYTES = 1_000;
