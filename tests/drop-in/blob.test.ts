@@ -120,7 +120,7 @@ describe("Config specs in blob storage, for polls", () => {
 
   testRows(POLL_ROWS, async (row) => {
     const sdkKey = pollKeyOf(row);
-    // Each poll begins with a HEAD. The end of a poll that began before the change is none of them.
+    // Each poll begins with a HEAD. What is left of a poll that began before the change does not count.
     const since = () => {
       const requests = storage.requestsFor(sdkKey).slice(before.get(sdkKey));
       return requests.slice(requests.findIndex((request) => request.startsWith("HEAD ")));

@@ -14,7 +14,7 @@ const digestOf = (text: string) => `sha256:${new Bun.CryptoHasher("sha256").upda
 /** A registry that, like public ones, wants a token that it gives without a login. */
 async function startRegistry(tags: Record<string, string>) {
   const server = Bun.serve({
-    // Nobody else listens there once it has stopped.
+    // No other server gets it once this one has stopped.
     port: await freePort(),
     hostname: "127.0.0.1",
     fetch(request, { port }) {
