@@ -43,7 +43,7 @@ async function scriptFor(shell: string): Promise<string> {
 }
 
 async function run(...command: readonly string[]): Promise<string> {
-  const child = Bun.spawn([...command], { cwd: folder, stdio: ["ignore", "pipe", "pipe"], timeout: 15_000 });
+  const child = Bun.spawn([...command], { cwd: folder, stdio: ["ignore", "pipe", "pipe"], timeout: 60_000 });
   const [stdout, stderr] = await Promise.all([child.stdout.text(), child.stderr.text()]);
   expect({ code: await child.exited, stderr }).toEqual({ code: 0, stderr: "" });
   return stdout;
@@ -76,7 +76,7 @@ function expectations(
       expect(await complete(`http disabled --${name}`)).toContain(`--${name}`);
     }
     expect(await complete("--print-c")).toEqual(["--print-config"]);
-  }, 30_000);
+  }, 90_000);
 
   test("a value is completed to an allowed word or a file", async () => {
     expect(await complete("--log-format ")).toEqual(["json", "text"]);
@@ -163,7 +163,7 @@ describeWith("zsh")("completions zsh", () => {
     };
     const output = await run("zsh", "-f", "-c", ZSH_PROMPT, "zsh", script, ...Object.keys(typed));
     expect(output.trimEnd().split("\n")).toEqual(Object.values(typed).map((line) => `${NAME} ${line}|`));
-  });
+  }, 90_000);
 });
 
 test("an unsupported shell is an error", async () => {

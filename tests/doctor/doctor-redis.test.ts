@@ -125,7 +125,7 @@ describeWith(
       expect(fixes).toContain(`ACL SETUSER u ${command}; unless it has allchannels, also ${CHANNELS}`);
     await grant(FULL);
     expect(await problemsWith(env)).toEqual([]);
-  });
+  }, 90_000);
 
   test("Redis is a replica", async () => {
     await using primary = await RedisServer.start();

@@ -156,7 +156,8 @@ describe("doctor reports a problem and its fix", () => {
     await expectProblem(
       problemsOf(upstream, [], { STATSIG_ENDPOINT: url }),
       "clock",
-      /^(599|600) s behind/,
+      // Less by what the check takes.
+      /^(59\d|600) s behind/,
       /NTP/,
     );
     server.close();

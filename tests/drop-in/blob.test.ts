@@ -120,7 +120,11 @@ describe("Config specs in blob storage, for polls", () => {
 
   testRows(POLL_ROWS, async (row) => {
     const sdkKey = pollKeyOf(row);
-    const since = () => storage.requestsFor(sdkKey).slice(before.get(sdkKey));
+    // Each poll begins with a HEAD. What is left of a poll that began before the change does not count.
+    const since = () => {
+      const requests = storage.requestsFor(sdkKey).slice(before.get(sdkKey));
+      return requests.slice(requests.findIndex((request) => request.startsWith("HEAD ")));
+    };
     // The requests of a second poll show that the first one is over.
     await eventually(() => expect(since().length).toBeGreaterThanOrEqual(row.requests.length + 1), WAIT);
     expect(since().slice(0, row.requests.length)).toEqual([...row.requests]);

@@ -187,7 +187,7 @@ const SCENARIOS: Readonly<Record<Scenario, () => Promise<void>>> = {
     await using relay = await startRelayProcess({ upstream, args });
     using client = new GrpcClient(relay.grpcUrl);
     using stream = client.streamConfigSpec({ sdkKey, version: 2 });
-    expect((await stream.next()).spec.length).toBe(4_200_000);
+    expect((await stream.next(20_000)).spec.length).toBe(4_200_000);
   },
   Watch: async () => {
     using client = new GrpcClient(shared.relay.grpcUrl);

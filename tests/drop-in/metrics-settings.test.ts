@@ -11,7 +11,7 @@ describe("settings of metrics", () => {
 
   beforeAll(async () => {
     seen = await observeMetrics();
-  }, 30_000);
+  }, 60_000);
 
   afterAll(() => expect(seen.exitCodes).toEqual([0, 0]));
 

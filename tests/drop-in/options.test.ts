@@ -66,7 +66,7 @@ describe("command lines and variables of the original proxy", () => {
       for (const each of rows) finished.set(each, result);
     };
     await queue.addAll(toCommands(ROWS).map((command) => () => run(command)));
-  }, 60_000);
+  }, 180_000);
 
   testRows(ROWS, (each) => {
     const { outcome } = each;

@@ -133,7 +133,7 @@ const secure: readonly ProbeRow[] = [
     name: "no client certificate, with --enforce-mtls",
     original: "exit code 2",
     server: "relay-mtls",
-    args: ["-addr=localhost:<port>", "-tls", "-tls-ca-cert", "<ca>", "-connect-timeout=500ms"],
+    args: ["-addr=localhost:<port>", "-tls", "-tls-ca-cert", "<ca>"],
     exits: 2,
     prints: /^error: failed to connect service at "localhost:\d+": .*CERTIFICATE_REQUIRED/,
     ours: "same",

@@ -39,7 +39,7 @@ const refusals = new Map<string, Awaited<ReturnType<typeof runRelay>>>();
 describe("Redis variables that are refused", () => {
   beforeAll(async () => {
     for (const { name, env } of REFUSED_ROWS) refusals.set(name, await runRelay(["http", "redis"], env));
-  }, 30_000);
+  }, 120_000);
 
   testRows(REFUSED_ROWS, ({ name, names }: RefusedRow) => {
     const { exitCode, stderr } = refusals.get(name) ?? { exitCode: -1, stderr: "" };
@@ -66,7 +66,7 @@ describeWith(
       await redis.cli("ACL", "SETUSER", user, "on", rule, "~*", "&*", "+@all");
     }
     for (const { name, env } of LOGIN_ROWS) running.set(name, relays.use(await startRelay(redis, env)));
-  }, 30_000);
+  }, 120_000);
   afterAll(() => relays.disposeAsync());
 
   testRows(LOGIN_ROWS, async ({ name, user = "", says }: LoginRow) => {

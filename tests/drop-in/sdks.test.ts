@@ -116,7 +116,8 @@ function startPassive(row: SdkRow, redisPort: number): Promise<SdkProcess> {
     ...common,
     options: {
       redisUrl,
-      specAdaptersConfig: [{ adapterType: "data_store", initTimeoutMs: 3_000 }],
+      initTimeoutMs: 20_000,
+      specAdaptersConfig: [{ adapterType: "data_store", initTimeoutMs: 15_000 }],
       disableNetwork: true,
       ...(row.source !== "v3-entry" && { dataStoreKeySchemaVersion: "v3" }),
     },

@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { SETTINGS } from "../../src/config/options.ts";
 import { GrpcClient } from "../support/clients/grpc-client.ts";
+import { exitOf } from "../support/common/exit-of.ts";
 import { freePort } from "../support/common/free-port.ts";
 import { describeWith } from "../support/common/needs.ts";
 import { Output } from "../support/common/output.ts";
@@ -143,7 +144,7 @@ describeWith(
   test("9: the relay replaces the original on its port, and serves a newer version", async () => {
     publish(1);
     await runStep(9);
-    expect(original.exitCode ?? original.signalCode).not.toBeNull();
+    await within(exitOf(original), 10_000, "the end of the original");
     for (const [version, config] of newestConfigs()) {
       const url = `http://127.0.0.1:${ports.old}/${version}/download_config_specs/${sdkKey}.json`;
       // It may start with the version in Redis, and then polls.
@@ -196,7 +197,7 @@ describeWith(
     const output = new Output(child.stdout, child.stderr);
     await within(
       output.until((text) => text.includes("serving") || undefined),
-      10_000,
+      25_000,
       output.text,
     );
     return child;

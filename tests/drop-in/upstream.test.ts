@@ -13,7 +13,6 @@ import {
   runRelay,
   startRelayProcess,
 } from "../support/relay/relay-process.ts";
-import { isOnDeno } from "../support/relay/runtime.ts";
 import { forKey, publishKey } from "../support/upstream/published-key.ts";
 import { startUpstream, status, type Upstream } from "../support/upstream/upstream.ts";
 import type { Fault } from "../support/upstream/upstream-faults.ts";
@@ -107,8 +106,14 @@ async function idListRequest(from: RelayProcess, sdkKey: string): Promise<Upstre
 async function expectLimited(sdkKey: string, fault: Fault, detail: string): Promise<void> {
   publishKey(upstream, sdkKey);
   upstream.misbehave(fault, forKey(sdkKey));
-  expect((await ask(strict, sdkKey)).status).toBe(503);
-  expect(strict.output()).toContain(detail);
+  // Of several limits, another one may be over first while the machine stands still.
+  await eventually(
+    async () => {
+      expect((await ask(strict, sdkKey)).status).toBe(503);
+      await eventually(() => expect(strict.output()).toContain(detail), { withinMs: 1_000 });
+    },
+    { withinMs: 20_000 },
+  );
 }
 
 /** The number of connections of the first three requests for a key. */
@@ -210,10 +215,9 @@ const REQUEST_CHECKS = {
 
 const OPTION_CHECKS = {
   pooled: async () => {
-    const connections = await connectionsOf(relay, "secret-pooled");
-    // On Deno, requests that begin at the same time have a connection each, and these take turns later.
-    if (isOnDeno) expect(upstream.connections).toBeLessThan(upstream.requests.length);
-    else expect(connections).toBeLessThan(3);
+    // Requests for several keys at the same time have a connection each, and these may take turns later.
+    await using pooled = await start();
+    expect(await connectionsOf(pooled, "secret-pooled")).toBeLessThan(3);
   },
   "idle 0": async () => expect(await connectionsOf(strict, "secret-single")).toBe(3),
   "idle timeout 0": async () => {
@@ -247,7 +251,7 @@ const OPTION_CHECKS = {
     await using zero = await start({ args: ["--http-read-timeout-in-s", "0"] });
     publishKey(upstream, "secret-zero");
     expect((await ask(zero, "secret-zero")).status).toBe(200);
-    expect(zero.output()).toMatch(/value out of range, replaced.*given=0 used=1/);
+    await eventually(() => expect(zero.output()).toMatch(/value out of range, replaced.*given=0 used=1/));
   },
 };
 
@@ -264,10 +268,11 @@ async function expectSpaced(): Promise<void> {
     publishKey(upstream, sdkKey);
     await ask(spaced, sdkKey);
   }
-  await sleep(3_000);
-  const polls = SPACED_KEYS.reduce((sum, sdkKey) => sum + seen(sdkKey).length - 1, 0);
-  // Without the spacing there would be 8 each second.
-  expect(polls).toBeWithin(2, (performance.now() - startedAt) / SPACING_MS + 2);
+  const polls = () => SPACED_KEYS.reduce((sum, sdkKey) => sum + seen(sdkKey).length - 1, 0);
+  await eventually(() => expect(polls()).toBeGreaterThanOrEqual(4), { withinMs: 20_000 });
+  // Without the spacing there would be 8 each second, once the first second is over.
+  await sleep(1_000);
+  expect(polls()).toBeLessThan((performance.now() - startedAt) / SPACING_MS + 2);
 }
 
 async function expectSparedClients(): Promise<void> {

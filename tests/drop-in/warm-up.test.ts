@@ -59,7 +59,7 @@ describe("SFP_STARTUP_WARMUP_KEYS_JSON as a whole", () => {
   testRows(WARM_UP_VALUE_ROWS, async ({ value, logs }) => {
     await using relay = await startRelayProcess({ env: { SFP_STARTUP_WARMUP_KEYS_JSON: value } });
     expect((await readiness(relay)).status).toBe(200);
-    for (const line of logs) expect(relay.output()).toMatch(line);
+    for (const line of logs) await eventually(() => expect(relay.output()).toMatch(line));
     if (logs.length === 0) expect(relay.output()).not.toContain("warm-up");
     expect(relay.output()).not.toContain("and-long");
   });
@@ -68,14 +68,15 @@ describe("SFP_STARTUP_WARMUP_KEYS_JSON as a whole", () => {
 describe("a warm-up", () => {
   test("takes the name in lower case", async () => {
     await using relay = await startRelayProcess({ env: { sfp_startup_warmup_keys_json: "[]" } });
-    expect(relay.output()).toContain("warm-up begins");
+    await eventually(() => expect(relay.output()).toContain("warm-up begins"));
   });
 
   testRows([WARM_UP_READINESS], async () => {
     await using upstream = await startUpstream();
     const path = "/v1/download_config_specs";
     publishKey(upstream, "secret-late");
-    upstream.misbehave({ kind: "none" }, { delayMs: 1_500 });
+    const asked = Promise.withResolvers<void>();
+    upstream.misbehave({ kind: "none" }, { until: asked.promise });
     const env = warmUp([
       { sdk_key: "secret-late", path },
       { sdk_key: "secret-unknown", path },
@@ -85,8 +86,9 @@ describe("a warm-up", () => {
       status: 503,
       reason: expect.stringContaining("2 of 2 warm-up entries were not tried yet"),
     });
+    asked.resolve();
     await eventually(async () => expect((await readiness(relay)).status).toBe(200), { withinMs: 15_000 });
-    expect(relay.output()).toContain("warm-up ended fetched=1 failed=1");
+    await eventually(() => expect(relay.output()).toContain("warm-up ended fetched=1 failed=1"));
   });
 
   test("counts under -u, and what it fetched is polled on", async () => {

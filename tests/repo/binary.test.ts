@@ -17,7 +17,7 @@ beforeAll(() => {
   const built = Bun.spawnSync([process.execPath, script, "--outfile", binary]);
   if (!built.success) throw new Error(built.stderr.toString());
   process.env["SFP_TEST_BINARY"] = binary;
-}, 60_000);
+}, 180_000);
 afterAll(() => {
   if (outer === undefined) delete process.env["SFP_TEST_BINARY"];
   rmSync(folder, { recursive: true, force: true });
@@ -31,7 +31,7 @@ describe("the compiled binary", () => {
     expect([...frames]).toContain("received src/http/http1/connection.ts");
     const held = framesOf(await profiled.take("heap"), "main");
     expect([...held].join("\n")).toMatch(/SpecStore|MetricRegistry|Supervisor/);
-  });
+  }, 90_000);
 
   test("ignores a .env file in its working directory", async () => {
     writeFileSync(join(folder, ".env"), "SFP_HTTP_PORT=nonsense\n");

@@ -49,7 +49,7 @@ describe("the Bun executable of another platform", () => {
     expect(await Bun.file(path).text()).toBe("an executable");
     await server[Symbol.asyncDispose]();
     expect(await fetchRuntime({ ...target, integrity }, home)).toBe(path);
-  });
+  }, 60_000);
 
   test("takes no space of its own if it is the one that runs the script", async () => {
     await using server = startRegistry(target.runtime, { link: process.execPath });
@@ -59,7 +59,7 @@ describe("the Bun executable of another platform", () => {
     // On another file system it is a copy.
     if (own.dev === shared.dev) expect(shared.ino).toBe(own.ino);
     expect(shared.size).toBe(own.size);
-  }, 60_000);
+  }, 120_000);
 
   test("is rejected if the hash differs, and no file remains", async () => {
     await using server = startRegistry(target.runtime, { content: "something else" });
@@ -70,7 +70,7 @@ describe("the Bun executable of another platform", () => {
     );
     await refused.catch(() => undefined);
     expect(readdirSync(home)).toEqual(["npm"]);
-  });
+  }, 60_000);
 
   test("cannot be fetched without a network, with an error of one line", async () => {
     const home = newHome("http://127.0.0.1:1/");
@@ -80,5 +80,5 @@ describe("the Bun executable of another platform", () => {
     );
     await refused.catch(() => undefined);
     expect(existsSync(join(home, `bun-linux-aarch64-${RUNTIME_VERSION}`))).toBeFalse();
-  });
+  }, 120_000);
 });

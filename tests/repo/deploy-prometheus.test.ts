@@ -49,8 +49,11 @@ async function scrapedTargets(objects: readonly KubernetesObject[]): Promise<str
     const file = join(folder, "prometheus.yaml");
     const job = { job_name, static_configs: found, relabel_configs };
     writeFileSync(file, JSON.stringify({ scrape_configs: [job] }));
+    let waitMs = 250;
     return await eventually(async () => {
-      const { output } = await promtool(["check", "service-discovery", "--timeout=2s", file, job_name]);
+      waitMs *= 2;
+      const flags = [`--timeout=${waitMs}ms`, file, job_name];
+      const { output } = await promtool(["check", "service-discovery", ...flags]);
       const targets = JSON.parse(output) as readonly { readonly labels: Labels }[];
       expect(targets).toHaveLength(found.length);
       return targets
@@ -63,7 +66,7 @@ async function scrapedTargets(objects: readonly KubernetesObject[]): Promise<str
 }
 
 const manifest = (file: string) => objectsIn(readFileSync(pathOf(`kubernetes/${file}`), "utf8"));
-/** promtool waits for 2 s each time. */
+/** promtool always waits for its timeout, which is longer each time. */
 const PATIENCE = { withinMs: 20_000 };
 const MANAGEMENT = ["statsig-forward-proxy flags/relay-1 10.0.0.1:8001"];
 

@@ -120,7 +120,7 @@ describe("an installation behind a proxy and a registry with a private CA", () =
       ]);
       expect(new Set(proxy.seen.slice(tunnelsBefore))).toEqual(new Set([`CONNECT ${HOST}:${registry.port}`]));
     },
-    60_000,
+    120_000,
   );
 
   test("works in a step of the Dockerfile, with its secrets", async () => {
@@ -141,7 +141,7 @@ describe("an installation behind a proxy and a registry with a private CA", () =
       code: 0,
       output: expect.stringMatching(/\nruns\n$/),
     });
-  }, 60_000);
+  }, 120_000);
 
   test.each(["npm's noproxy", "NO_PROXY"])(
     "avoids the proxy for the hosts in %s",
@@ -154,11 +154,11 @@ describe("an installation behind a proxy and a registry with a private CA", () =
       clone.write("home/.npmrc", `${settings.join("\n")}\n`);
       expect((await clone.run("src/main.ts", env)).output).toContain("runs with needed");
     },
-    60_000,
+    120_000,
   );
 });
 
-describe("an installation that fails", () => {
+describe.concurrent("an installation that fails", () => {
   const failures: readonly (readonly [string, () => readonly string[], Record<string, string>, RegExp])[] = [
     [
       "an unknown CA",
@@ -195,6 +195,6 @@ describe("an installation that fails", () => {
       expect(output).toMatch(message);
       expect(code).toBe(1);
     },
-    60_000,
+    120_000,
   );
 });

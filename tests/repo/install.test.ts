@@ -36,7 +36,7 @@ describeWith("node")("the first run in a clone", () => {
     const third = await clone.run("src/main.ts", toRegistry());
     expect(third.output).toBe("runs with needed\n");
     expect(hasTool(clone)).toBeTrue();
-  }, 60_000);
+  }, 120_000);
 
   test("needs no network if another clone of the user has filled the caches", async () => {
     await using own = new NpmRegistry(SMALL_PACKAGES);
@@ -50,7 +50,7 @@ describeWith("node")("the first run in a clone", () => {
     using third = new SmallClone(own, first.home);
     const offline = { ...env, npm_config_offline: "true" };
     expect((await third.run("scripts/all.ts", offline)).output).toEndWith("\nruns with tool\n");
-  }, 60_000);
+  }, 120_000);
 });
 
 describeWith("node")("a machine without a Bun", () => {

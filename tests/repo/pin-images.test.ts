@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseImage } from "../../scripts/release/image-registry.ts";
+import { freePort } from "../support/common/free-port.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "sfp-pin-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -11,9 +12,10 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 const digestOf = (text: string) => `sha256:${new Bun.CryptoHasher("sha256").update(text).digest("hex")}`;
 
 /** A registry that, like public ones, wants a token that it gives without a login. */
-function startRegistry(tags: Record<string, string>) {
+async function startRegistry(tags: Record<string, string>) {
   const server = Bun.serve({
-    port: 0,
+    // No other server gets it once this one has stopped.
+    port: await freePort(),
     hostname: "127.0.0.1",
     fetch(request, { port }) {
       const { pathname, searchParams } = new URL(request.url);
@@ -41,7 +43,7 @@ async function pin(dockerfile: string, ...args: string[]) {
   const child = Bun.spawn([process.execPath, script, "--file", file, ...args], {
     env,
     stdio: ["ignore", "pipe", "pipe"],
-    timeout: 20_000,
+    timeout: 60_000,
   });
   const [stdout, stderr] = await Promise.all([child.stdout.text(), child.stderr.text()]);
   return { exitCode: await child.exited, stdout, stderr, dockerfile: readFileSync(file, "utf8") };
@@ -57,7 +59,7 @@ FROM ${host}/distroless/base:nonroot${base}
 describe("npm run pin-images", () => {
   test("adds the digest of each base image, and follows the tag when it is run again", async () => {
     const [first, second, base] = ["1", "2", "base"].map(digestOf);
-    using registry = startRegistry({
+    using registry = await startRegistry({
       "library/node:22-slim": String(first),
       "distroless/base:nonroot": String(base),
     });
@@ -75,7 +77,10 @@ describe("npm run pin-images", () => {
   });
 
   test("changes nothing if the registry lacks a tag, gives no digest or is not there", async () => {
-    using registry = startRegistry({ "library/node:22-slim": digestOf("1"), "distroless/base:nonroot": "?" });
+    using registry = await startRegistry({
+      "library/node:22-slim": digestOf("1"),
+      "distroless/base:nonroot": "?",
+    });
     const noDigest = await pin(written(registry.host));
     expect([noDigest.exitCode, noDigest.dockerfile]).toEqual([1, written(registry.host)]);
     expect(noDigest.stderr).toContain("/v2/distroless/base/manifests/nonroot gives no digest");

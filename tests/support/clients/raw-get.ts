@@ -13,8 +13,9 @@ export interface RawResponse {
 export async function rawGet(
   url: string,
   headers: Readonly<Record<string, string>> = {},
+  { limitMs = 10_000 } = {},
 ): Promise<RawResponse> {
-  const sent = request(url, { headers, agent: false, signal: AbortSignal.timeout(10_000) });
+  const sent = request(url, { headers, agent: false, signal: AbortSignal.timeout(limitMs) });
   const answered = new Promise<IncomingMessage>((resolve, reject) => {
     sent.once("response", resolve).once("error", reject);
   });

@@ -18,7 +18,7 @@ export async function helm(...args: readonly string[]): Promise<HelmRun> {
   const child = Bun.spawn([await fetchHelm(), ...args], {
     env: { PATH: process.env["PATH"] ?? "", HOME: "/nonexistent" },
     stdio: ["ignore", "pipe", "pipe"],
-    timeout: 20_000,
+    timeout: 60_000,
   });
   const [stdout, stderr] = await Promise.all([child.stdout.text(), child.stderr.text()]);
   return { exitCode: await child.exited, stdout, stderr };

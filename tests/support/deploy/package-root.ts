@@ -13,7 +13,7 @@ export function runCommand(...command: string[]): FinishedCommand {
   const { exitCode, stdout, stderr } = Bun.spawnSync(command, {
     env: { ...process.env, LC_ALL: "C", DEBIAN_FRONTEND: "noninteractive" },
     stdin: "ignore",
-    timeout: 60_000,
+    timeout: 180_000,
   });
   return { exitCode, stdout: stdout.toString(), stderr: stderr.toString() };
 }

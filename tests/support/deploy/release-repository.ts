@@ -74,7 +74,7 @@ export class ReleaseRepository implements Disposable {
       [`GIT_COMMITTER_${name}`, value],
     ]);
     const env = { ...process.env, ...Object.fromEntries(entries), GIT_CONFIG_GLOBAL: "/dev/null" };
-    return Bun.spawnSync(command, { cwd: this.path, env, timeout: 20_000 });
+    return Bun.spawnSync(command, { cwd: this.path, env, timeout: 60_000 });
   }
 
   [Symbol.dispose](): void {

@@ -47,6 +47,7 @@ export async function replayGoldenRequests(
     if (new Set(polled.map(({ tags }) => tags[1])).size < 2) throw new Error("not both feeds were polled");
   });
   await relay.stop();
+  await agent.readAll();
   return sent();
 }
 

@@ -4,7 +4,7 @@ import { exitOf } from "../common/exit-of.ts";
 import { Output } from "../common/output.ts";
 import { within } from "../common/wait.ts";
 import type { Upstream } from "../upstream/upstream.ts";
-import { spawnRelay } from "./run-relay.ts";
+import { END_LIMIT_MS, spawnRelay } from "./run-relay.ts";
 
 export { type FinishedRun, runRelay } from "./run-relay.ts";
 
@@ -76,7 +76,7 @@ export class RelayProcess implements AsyncDisposable {
 
   async stop(signal: NodeJS.Signals = "SIGTERM"): Promise<number> {
     this.#child.kill(signal);
-    return within(this.exited(), 15_000, `relay to end on ${signal}`);
+    return within(this.exited(), END_LIMIT_MS, `relay to end on ${signal}`);
   }
 
   /** Sends SIGKILL, as an out-of-memory killer does. */
@@ -166,6 +166,9 @@ export function servingAddresses(text: string): Map<string, string> | undefined 
   return new Map(Array.from(lines, ([, protocol = "", address = ""]) => [protocol, address]));
 }
 
+/** A start takes a second or less, and several on a busy machine. */
+const START_LIMIT_MS = 25_000;
+
 export async function startRelayProcess(options: RelayOptions = {}): Promise<RelayProcess> {
   const { upstream, mode = "grpc-and-http", cache = "disabled", pollIntervalS = 1 } = options;
   const { httpPort = 0, grpcPort = 0, args = [], env = {} } = options;
@@ -186,7 +189,11 @@ export async function startRelayProcess(options: RelayOptions = {}): Promise<Rel
   });
   ended.catch(() => undefined);
   try {
-    const addresses = await within(Promise.race([output.until(servingAddresses), ended]), 15_000, "serving");
+    const addresses = await within(
+      Promise.race([output.until(servingAddresses), ended]),
+      START_LIMIT_MS,
+      "serving",
+    );
     return new RelayProcess(child, output, addresses);
   } catch (error) {
     child.kill("SIGKILL");

@@ -1,5 +1,6 @@
 import { renameSync } from "node:fs";
 import { stringify } from "yaml";
+import { rawGet } from "../clients/raw-get.ts";
 import { eventually } from "../common/wait.ts";
 import type { Upstream } from "../upstream/upstream.ts";
 import { ConfigFiles } from "./config-files.ts";
@@ -44,6 +45,9 @@ export class ReloadedRelay implements AsyncDisposable {
     );
     // Lines that follow the outcome are written together with it.
     await Bun.sleep(20);
+    // On a busy machine not at once, but in one turn of the main thread, which answers this in a later one.
+    await rawGet(`${this.relay.httpUrl}/v1/ready`).catch(() => undefined);
+    await Bun.sleep(1);
     return this.relay.output().slice(before.length).replaceAll(this.path, "FILE");
   }
 

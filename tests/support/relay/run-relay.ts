@@ -12,6 +12,9 @@ export interface FinishedRun {
   readonly stderr: string;
 }
 
+/** Shorter than the time limit of a test, so that a failure says what did not end. */
+export const END_LIMIT_MS = 25_000;
+
 const mainFile = fileURLToPath(new URL("../../../src/main.ts", import.meta.url));
 
 /**
@@ -48,7 +51,7 @@ export async function runRelay(
   const stderr = new Output(child.stderr);
   try {
     const closed = once(child, "close");
-    await within(closed, 15_000, `relay ${args.join(" ")} to end`);
+    await within(closed, END_LIMIT_MS, `relay ${args.join(" ")} to end`);
     return { exitCode: child.exitCode ?? -1, stdout: stdout.text, stderr: stderr.text };
   } finally {
     child.kill("SIGKILL");

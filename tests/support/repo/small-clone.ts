@@ -82,7 +82,7 @@ export class SmallClone implements Disposable {
       cwd: this.folder,
       env: { PATH: pathWithoutBun(), HOME: this.home, ...env },
       stdio: ["ignore", "pipe", "pipe"],
-      timeout: 60_000,
+      timeout: 100_000,
     });
     const output = new Output(child.stdout, child.stderr);
     const code = await exitOf(child);

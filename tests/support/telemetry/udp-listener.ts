@@ -5,10 +5,17 @@ import { freePort } from "../common/free-port.ts";
 export class UdpListener implements Disposable {
   readonly datagrams: string[] = [];
   readonly #socket: Socket;
+  /** Datagrams of this process -> what resolves when one is read. */
+  readonly #marks = new Map<string, () => void>();
 
   private constructor(socket: Socket) {
     this.#socket = socket;
-    socket.on("message", (message) => this.datagrams.push(message.toString()));
+    socket.on("message", (message) => {
+      const text = message.toString();
+      const mark = this.#marks.get(text);
+      if (mark === undefined) this.datagrams.push(text);
+      else mark();
+    });
   }
 
   static async start(port = 0, host = "127.0.0.1"): Promise<UdpListener> {
@@ -22,6 +29,17 @@ export class UdpListener implements Disposable {
 
   get port(): number {
     return this.#socket.address().port;
+  }
+
+  /** Resolves when all datagrams have been read that were sent until now. */
+  async readAll(): Promise<void> {
+    const mark = `mark ${crypto.randomUUID()}`;
+    const read = new Promise<void>((resolve) => {
+      this.#marks.set(mark, resolve);
+    });
+    const { port, address } = this.#socket.address();
+    this.#socket.send(mark, port, address);
+    await read;
   }
 
   [Symbol.dispose](): void {
