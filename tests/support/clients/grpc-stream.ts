@@ -30,7 +30,7 @@ export class GrpcStream<T extends object> implements Disposable {
   }
 
   /** Resolves with the next message. Rejects when the stream ends, or after `timeoutMs`. */
-  async next(timeoutMs = 5_000): Promise<T> {
+  async next(timeoutMs = 15_000): Promise<T> {
     const ended = this.#status.then(({ code, details }) => {
       // Messages arrive before the status, but this may be called after both.
       if (this.#received.length === 0) throw new Error(`the stream ended with status ${code} ${details}`);
@@ -49,12 +49,12 @@ export class GrpcStream<T extends object> implements Disposable {
     return this.#received.length;
   }
 
-  metadata(timeoutMs = 5_000): Promise<Metadata> {
+  metadata(timeoutMs = 15_000): Promise<Metadata> {
     return within(this.#metadata, timeoutMs, "metadata");
   }
 
   /** Resolves with the status of the stream. Rejects if it is still open after `timeoutMs`. */
-  status(timeoutMs = 5_000): Promise<StatusObject> {
+  status(timeoutMs = 15_000): Promise<StatusObject> {
     return within(this.#status, timeoutMs, "end of the stream");
   }
 

@@ -31,11 +31,11 @@ export class H2cCall implements Disposable {
     stream.once("close", () => this.frames.end());
   }
 
-  headers(timeoutMs = 5_000): Promise<IncomingHttpHeaders> {
+  headers(timeoutMs = 15_000): Promise<IncomingHttpHeaders> {
     return within(this.#headers, timeoutMs, "response headers");
   }
 
-  trailers(timeoutMs = 5_000): Promise<IncomingHttpHeaders> {
+  trailers(timeoutMs = 15_000): Promise<IncomingHttpHeaders> {
     return within(this.#trailers, timeoutMs, "trailers");
   }
 
@@ -67,7 +67,7 @@ export class H2cClient implements Disposable {
     stream.once("trailers", (all) => {
       trailers = all;
     });
-    const whole = await within(buffer(stream), 10_000, "a whole answer");
+    const whole = await within(buffer(stream), 15_000, "a whole answer");
     return {
       status: Number(received?.[":status"]),
       headers: received ?? {},
@@ -85,7 +85,7 @@ export class H2cClient implements Disposable {
     const answered = new Promise<void>((resolve, reject) => {
       this.#session.ping((error) => (error ? reject(error) : resolve()));
     });
-    return within(answered, 5_000, "an answer to PING");
+    return within(answered, 15_000, "an answer to PING");
   }
 
   /** Closes without GOAWAY. */

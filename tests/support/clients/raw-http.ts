@@ -25,7 +25,7 @@ export async function rawHttp(url: string, request: RawRequest = {}): Promise<Ra
   const head = [`${method} ${target} HTTP/1.1`, `Host: ${host}`, "Connection: close", ...lines, ...length];
   const socket = connect({ host: hostname, port: Number(port) });
   try {
-    await within(once(socket, "connect"), 5_000, "a connection");
+    await within(once(socket, "connect"), 15_000, "a connection");
     socket.write(`${head.join("\r\n")}\r\n\r\n`);
     if (body !== undefined) socket.write(body);
     return parseAnswer(await within(buffer(socket), 15_000, "a whole answer"));

@@ -34,7 +34,7 @@ export class FrameQueue {
   }
 
   /** Resolves with undefined at the end. Rejects if no frame arrives in time. */
-  async next(timeoutMs = 5_000): Promise<RpcFrame | undefined> {
+  async next(timeoutMs = 15_000): Promise<RpcFrame | undefined> {
     for (;;) {
       const frame = this.#take();
       if (frame !== undefined || this.#ended) return frame;

@@ -35,10 +35,13 @@ export class ReloadedRelay implements AsyncDisposable {
     const before = this.relay.output();
     const outcomes = before.match(OUTCOME)?.length ?? 0;
     this.relay.signal("SIGHUP");
-    await eventually(() => {
-      if ((this.relay.output().match(OUTCOME)?.length ?? 0) === outcomes)
-        throw new Error("no outcome was logged");
-    });
+    await eventually(
+      () => {
+        if ((this.relay.output().match(OUTCOME)?.length ?? 0) === outcomes)
+          throw new Error("no outcome was logged");
+      },
+      { withinMs: 15_000 },
+    );
     // Lines that follow the outcome are written together with it.
     await Bun.sleep(20);
     return this.relay.output().slice(before.length).replaceAll(this.path, "FILE");

@@ -43,7 +43,7 @@ export async function startTlsRelay(args: readonly string[] = []): Promise<TlsRe
     const answer = await fetch(`${relay.urlOf(protocol)}${path}`, {
       headers: { connection: "close" },
       tls: { rejectUnauthorized: false },
-      signal: AbortSignal.timeout(5_000),
+      signal: AbortSignal.timeout(15_000),
     });
     await answer.arrayBuffer();
     return answer.status;
