@@ -76,7 +76,7 @@ describe("with --allowed-sdk-keys", () => {
     const posting = request(`${relay.httpUrl}/v1/log_event`, { method: "POST", headers });
     posting.on("error", () => undefined);
     posting.flushHeaders();
-    const [answer] = (await within(once(posting, "response"), 5_000, "an answer")) as [IncomingMessage];
+    const [answer] = (await within(once(posting, "response"), 20_000, "an answer")) as [IncomingMessage];
     expect(answer.statusCode).toBe(401);
     posting.destroy();
   });
@@ -96,13 +96,14 @@ describe.each([
     await isUnauthorized(await specsOf(relay, LATER));
     file.write(`${OTHER}\n${LATER}\n`);
     const refused = { code: grpcStatus.PERMISSION_DENIED, details: "Unauthorized" };
-    expect(await ended?.status()).toMatchObject(refused);
-    await isUnauthorized(await specsOf(relay, LISTED));
+    expect(await ended?.status(20_000)).toMatchObject(refused);
+    // HTTP is served by another thread, which learns of it at about the same time.
+    await eventually(async () => await isUnauthorized(await specsOf(relay, LISTED)));
     await isUnauthorized(await idListsOf(relay, LISTED));
     expect((await specsOf(relay, LATER)).status).toBe(200);
     expect(relay.output()).toContain("allowed SDK keys reloaded keys=2 removed=1");
     publishKey(upstream, OTHER, 1);
-    expect((await stays?.next())?.lastUpdated).toBeGreaterThan(0);
+    expect((await stays?.next(20_000))?.lastUpdated).toBeGreaterThan(0);
   });
 });
 
@@ -114,9 +115,17 @@ describe("a file of allowed keys", () => {
     await eventually(async () => expect((await specsOf(relay, LISTED)).status).toBe(200));
     file.write(OTHER);
     await eventually(async () => await isUnauthorized(await specsOf(relay, LISTED)));
+    /** Resolves after this number of further requests for the key. */
+    const pollsOf = (sdkKey: string, more: number) => {
+      const before = requestsFor(upstream, sdkKey).length;
+      return eventually(() =>
+        expect(requestsFor(upstream, sdkKey).length).toBeGreaterThanOrEqual(before + more),
+      );
+    };
+    // A request that was sent before has arrived when the other key is polled next.
+    await pollsOf(OTHER, 1);
     upstream.forgetRequests();
-    // Twice the interval, so that the other key is polled meanwhile.
-    await eventually(() => expect(requestsFor(upstream, OTHER).length).toBeGreaterThan(4));
+    await pollsOf(OTHER, 3);
     expect(requestsFor(upstream, LISTED)).toEqual([]);
     expect((await fetch(`${relay.httpUrl}/v1/ready`)).status).toBe(200);
     file.write(`${LISTED} ${OTHER}`);
@@ -125,12 +134,18 @@ describe("a file of allowed keys", () => {
 
   test("a key that is removed during its request to upstream is not served when the response arrives", async () => {
     await using upstream = await upstreamWith(LISTED, OTHER);
-    upstream.misbehave({ kind: "none" }, { delayMs: 3_000, when: ({ path }) => path.includes(LISTED) });
+    const response = Promise.withResolvers<void>();
+    upstream.misbehave(
+      { kind: "none" },
+      { until: response.promise, when: ({ path }) => path.includes(LISTED) },
+    );
     using file = new KeyFile([LISTED, OTHER]);
     await using relay = await start(upstream, `@${file.path}`);
     const asked = specsOf(relay, LISTED);
     await eventually(() => expect(requestsFor(upstream, LISTED)).toHaveLength(1));
     file.write(OTHER);
+    await eventually(() => expect(relay.output()).toContain("allowed SDK keys reloaded"));
+    response.resolve();
     await isUnauthorized(await asked);
     await isUnauthorized(await specsOf(relay, LISTED));
     upstream.behave();

@@ -3,6 +3,7 @@ import { status as grpcStatus } from "@grpc/grpc-js";
 import { GrpcClient } from "../support/clients/grpc-client.ts";
 import { rawGet, textOf } from "../support/clients/raw-get.ts";
 import { failureOf } from "../support/common/failure.ts";
+import { eventually } from "../support/common/wait.ts";
 import { IdListRelay } from "../support/id-lists/id-list-relay.ts";
 import { IdListUpstream } from "../support/id-lists/id-list-upstream.ts";
 import { createUnknownKey, exhaust, idListsOf, sendEvents, specsOf } from "../support/relay/access.ts";
@@ -74,11 +75,21 @@ describe("without --allowed-sdk-keys", () => {
       (_, index) => publishKey(upstream, `secret-cold-${index}`).sdkKey,
     );
     await using relay = await startRelayProcess({ upstream, pollIntervalS: 600 });
-    const answers = await Promise.all(
-      keys.flatMap((key) => [specsOf(relay, key), specsOf(relay, key, "v1"), idListsOf(relay, key)]),
-    );
-    expect(answers.filter((answer) => answer.status !== 200)).toEqual([]);
-  }, 60_000);
+    let unanswered = keys.flatMap((key) => [
+      () => specsOf(relay, key),
+      () => specsOf(relay, key, "v1"),
+      () => idListsOf(relay, key),
+    ]);
+    while (unanswered.length > 0) {
+      const startedAt = performance.now();
+      const statuses = await Promise.all(unanswered.map(async (ask) => (await ask()).status));
+      // On a busy machine upstream may take longer than a request waits.
+      const isLate = performance.now() - startedAt > 8_000;
+      expect(statuses.filter((status) => status !== 200 && !(isLate && status === 503))).toEqual([]);
+      unanswered = unanswered.filter((_, at) => statuses[at] !== 200);
+      if (unanswered.length > 0) await Bun.sleep(1_500);
+    }
+  }, 120_000);
 
   test("a cached failure is returned even if no token is left", async () => {
     await using upstream = await startUpstream();
@@ -93,16 +104,25 @@ describe("without --allowed-sdk-keys", () => {
     await using relay = await startRelayProcess({ upstream, args: FEW });
     using client = new GrpcClient(relay.grpcUrl);
     const throttled = { code: grpcStatus.RESOURCE_EXHAUSTED, details: "Too many unknown SDK keys" };
-    await exhaust(relay);
-    await isThrottled(await idListsOf(relay, createUnknownKey()));
-    const unary = await failureOf(client.getConfigSpec({ sdkKey: createUnknownKey() }));
-    expect(unary).toMatchObject(throttled);
-    expect(await client.streamConfigSpec({ sdkKey: createUnknownKey() }).status()).toMatchObject(throttled);
-    await exhaust(relay);
-    const events = await sendEvents(relay, createUnknownKey());
-    expect([events.status, events.headers.get("retry-after")]).toEqual([503, "1"]);
-    expect(await events.json()).toMatchObject({
-      message: "Too many unknown SDK keys were requested: retry later",
+    /** Asks when no token is left, and again if there was another one meanwhile. */
+    const exhausted = (ask: (unknownKey: string) => Promise<void>) =>
+      eventually(async () => {
+        await exhaust(relay);
+        await ask(createUnknownKey());
+      });
+    await exhausted(async (sdkKey) => await isThrottled(await idListsOf(relay, sdkKey)));
+    await exhausted(async (sdkKey) =>
+      expect(await failureOf(client.getConfigSpec({ sdkKey }))).toMatchObject(throttled),
+    );
+    await exhausted(async (sdkKey) =>
+      expect(await client.streamConfigSpec({ sdkKey }).status()).toMatchObject(throttled),
+    );
+    await exhausted(async (sdkKey) => {
+      const events = await sendEvents(relay, sdkKey);
+      expect([events.status, events.headers.get("retry-after")]).toEqual([503, "1"]);
+      expect(await events.json()).toMatchObject({
+        message: "Too many unknown SDK keys were requested: retry later",
+      });
     });
     expect(relay.output()).not.toContain("limit of open streams reached");
   });
@@ -124,7 +144,7 @@ describe("a key in the local backup", () => {
     await exhaust(relay);
     upstream.forgetRequests();
     expect(await (await specsOf(relay, key.sdkKey)).text()).toBe(key.v2);
-    expect(relay.output()).toContain("source=local");
+    await eventually(() => expect(relay.output()).toContain("source=local"));
     // The backup has none of these feeds, but another feed proves that the key is valid.
     const proto = { "accept-encoding": "statsig-br", "statsig-supports-proto": "true" };
     const url = `${relay.httpUrl}/v2/download_config_specs/${key.sdkKey}.json`;

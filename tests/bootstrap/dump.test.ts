@@ -57,8 +57,8 @@ describe("dump", () => {
     }
     expect(stdout).toContain(`6 files with `);
     for (const secret of [KEY, OTHER, TOKEN]) expect(stdout + relay.output()).not.toContain(secret);
-    const audits = relay.output().match(/operator action action=dump sdk_key=all client=\S+ files=6 /g);
-    expect(audits).toHaveLength(1);
+    const audits = /operator action action=dump sdk_key=all client=\S+ files=6 /g;
+    await eventually(() => expect(relay.output().match(audits)).toHaveLength(1));
     await using offline = await startRelayProcess({ args: ["--offline", "--bootstrap-path", folder.path] });
     const after = [await bodiesOf(offline.httpUrl, KEY), await bodiesOf(offline.httpUrl, OTHER)];
     expect(after).toEqual(before);
@@ -206,7 +206,7 @@ test("a body that is read without a list has an audit event of its own", async (
   using folder = new SpecFolder();
   expect((await dump(managed.url, folder.path)).exitCode).toBe(0);
   const [name = ""] = readdirSync(folder.path);
-  expect(audits()).toBe(1);
+  await eventually(() => expect(audits()).toBe(1));
   const body = await get(`/${name}`);
   expect(body.headers.get("x-since-time")).toBe(String(LCUT));
   expect(Buffer.from(await body.arrayBuffer())).toEqual(readFileSync(join(folder.path, name)));

@@ -37,7 +37,7 @@ describeWith("node")("offline, an SDK evaluates what files have, and follows a c
     expect(sdk.initialised).toEqual({ ok: true });
     expect(await seenBy(sdk)).toEqual(correct(first));
     write(folder, second);
-    await eventually(async () => expect(await seenBy(sdk)).toEqual(correct(second)), { withinMs: 15_000 });
+    await eventually(async () => expect(await seenBy(sdk)).toEqual(correct(second)), { withinMs: 20_000 });
   });
 
   test("statsig-node-core, streaming", async () => {
@@ -45,9 +45,9 @@ describeWith("node")("offline, an SDK evaluates what files have, and follows a c
     folder.write("specs.json", specV2(first));
     await using relay = await startOffline(folder);
     await using sdk = await startCoreSdk({ sdkKey, httpUrl: relay.httpUrl, grpcUrl: relay.grpcUrl });
-    await eventually(async () => expect(await seenBy(sdk)).toEqual(correct(first)));
+    await eventually(async () => expect(await seenBy(sdk)).toEqual(correct(first)), { withinMs: 20_000 });
     folder.replace("specs.json", specV2(second));
-    await eventually(async () => expect(await seenBy(sdk)).toEqual(correct(second)), { withinMs: 15_000 });
+    await eventually(async () => expect(await seenBy(sdk)).toEqual(correct(second)), { withinMs: 20_000 });
   });
 
   test("statsig-node", async () => {

@@ -161,7 +161,7 @@ test("the operator API can be tried with its token", async () => {
   // The addresses are printed before the relay has the first version.
   await eventually(async () => expect(await statusWith("a-token-of-the-demo")).toBe(200));
   expect(await statusWith("another-one-that-is-wrong")).toBe(401);
-});
+}, 60_000);
 
 test("a second Ctrl-C still removes the temporary folder", async () => {
   await using demo = new Demo();

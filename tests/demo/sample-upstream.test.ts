@@ -48,6 +48,7 @@ function newCore(baseUrl: string): Statsig {
     enableIdLists: true,
     // The SDK replaces a shorter interval by 10 s.
     specsSyncIntervalMs: 1000,
+    initTimeoutMs: 20_000,
     environment: "development",
     disableCountryLookup: true,
     waitForUserAgentInit: true,
@@ -58,6 +59,7 @@ function newCore(baseUrl: string): Statsig {
 function newLegacy(baseUrl: string): StatsigServer {
   return new StatsigServer(sdkKey, {
     api: `${baseUrl}/v1`,
+    initTimeoutMs: 20_000,
     environment: { tier: "development" },
     initStrategyForIP3Country: "none",
     // The SDK polls at most every 5 s, so the tests sync explicitly.
@@ -89,9 +91,9 @@ function evaluateAll<U>(sdk: Sdk<U>, user: U): { [name: string]: unknown } {
 }
 
 async function eventually(what: string, holds: () => boolean): Promise<void> {
-  const deadline = Date.now() + 5_000;
+  const deadline = Date.now() + 20_000;
   while (!holds()) {
-    if (Date.now() > deadline) throw new Error(`Not within 5 s: ${what}`);
+    if (Date.now() > deadline) throw new Error(`Not within 20 s: ${what}`);
     await Bun.sleep(20);
   }
 }
@@ -173,7 +175,7 @@ describe("the three formats of the sample project", () => {
     const afterCore = upstream.eventCount();
     expect(afterCore).toBeGreaterThan(before);
     legacy.logEvent({ userID: "alice" }, "purchase", 3);
-    await legacy.flush(1_000);
+    await legacy.flush(15_000);
     expect(upstream.eventCount()).toBeGreaterThan(afterCore);
   });
 });

@@ -130,6 +130,8 @@ test("a list that upstream lacks is a problem that names it, but does not make t
   const options = {
     args: ["--proxy-id-lists", "--preload-sdk-keys", key, "--local-cache-path", folder],
     env: { STATSIG_ENDPOINT: upstream.url },
+    // Config specs are stale, which is another problem, after three intervals.
+    pollIntervalS: 10,
   };
   {
     await using managed = await startManagedRelay(options);

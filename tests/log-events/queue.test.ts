@@ -28,14 +28,17 @@ describe("a full queue", () => {
     // Requests that hang end with their connections.
     await setup.upstream.stop();
     await setup.upstream.restart();
-    await eventually(async () => expect((await setup.post("secret-a", exposure("3"))).status).toBe(202));
+    // Each failure doubles the time until the events are sent again.
+    const patient = { withinMs: 20_000 };
+    const postAgain = () => setup.post("secret-a", exposure("3"));
+    await eventually(async () => expect((await postAgain()).status).toBe(202), patient);
     await eventually(() => {
       const users = setup
         .forwarded()
         .flatMap(({ events }) => events as ReturnType<typeof exposure>["events"]);
       expect(new Set(users.map(({ user }) => user.userID))).toEqual(new Set(["1", "2", "3"]));
-    });
-  }, 20_000);
+    }, patient);
+  }, 60_000);
 });
 
 describe("deduplication", () => {

@@ -72,7 +72,8 @@ describe("a relay on SIGTERM", () => {
     await eventually(() => expect(setup.upstream.requests).toHaveLength(1));
     const began = performance.now();
     expect(await setup.relay.stop()).toBe(0);
-    expect(performance.now() - began).toBeWithin(900, 3_000);
+    // A request that hangs is given up after 30 s.
+    expect(performance.now() - began).toBeWithin(900, 10_000);
     expect(setup.relay.output()).toContain("log events lost at shutdown events=3");
   });
 

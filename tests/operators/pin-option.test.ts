@@ -51,7 +51,7 @@ describe("--pin", () => {
     await writeFile(path, `secret-another=${lcutOf(1)}\n`);
     relay.relay.signal("SIGHUP");
     await eventually(async () => expect((await relay.served(KEY)).color).toBe("color 3"));
-  }, 30_000);
+  }, 60_000);
 
   test("survives a restart with a backup, also after a roll back by the option", async () => {
     await using upstream = await startUpstream();
@@ -76,7 +76,7 @@ describe("--pin", () => {
     await using relay = await startOperatedRelay(options);
     expect(await relay.served(KEY)).toEqual({ lcut: lcutOf(2) + 1, color: "color 1" });
     expect((await relay.status()).pins[0]).toMatchObject({ lcut: lcutOf(1), missing_feeds: 0 });
-  }, 30_000);
+  }, 60_000);
 
   test("of a version that the relay does not have: the newest is served, and that is a problem", async () => {
     await using upstream = await startUpstream();

@@ -109,8 +109,8 @@ describeWith("curl", "jq")("docs/operations.md: what to do when", () => {
     const { relay, story } = told;
     expect(await lcutServed(relay)).toBe(lcut);
     await story.run();
-    const asked = upstream.requests.length;
     await relay.process.stop();
+    const asked = upstream.requests.length;
     const { httpUrl } = await story.startRelay();
     expect(JSON.stringify(await served(httpUrl))).toBe(versionOf(KEY).v2);
     expect(upstream.requests.length).toBe(asked);

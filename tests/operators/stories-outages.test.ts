@@ -48,9 +48,9 @@ describeWith(
     await redis.restart();
     await eventually(() => expect(relay.process.output()).toContain("Redis available"));
     await story.run();
-    expect(await story.run()).toContain("statsig|/v2/download_config_specs|plain_text|");
+    await story.runUntil((shown) => expect(shown).toContain("statsig|/v2/download_config_specs|plain_text|"));
     story.finished();
-  });
+  }, 60_000);
 });
 
 describeWith("curl", "jq")("docs/operations.md: what to do when", () => {

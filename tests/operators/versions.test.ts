@@ -115,7 +115,10 @@ describe("orders", () => {
       body: new URLSearchParams({ key: MASKED, to: String(lcutOf(2)), reason: "the cart is empty" }),
     });
     expect(response.status).toBe(200);
-    expect(await relay.served(KEY)).toEqual({ lcut: lcutOf(4) + 1, color: "color 2" });
+    // The thread that serves it is another one than that which responds to the order.
+    await eventually(async () =>
+      expect(await relay.served(KEY)).toEqual({ lcut: lcutOf(4) + 1, color: "color 2" }),
+    );
     await relay.order("/v1/unpin", { key: KEY });
     await eventually(() =>
       expect(relay.relay.output()).toContain(

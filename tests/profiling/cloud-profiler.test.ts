@@ -139,8 +139,8 @@ test("a missing role is named with the account, once, and the relay serves", asy
   await eventually(() => expect(api.creates).toHaveLength(3), PATIENT);
   const detail =
     "Cloud Profiler answered 403: PERMISSION_DENIED, IAM_PERMISSION_DENIED; grant roles/cloudprofiler.agent to relay@machine-project.iam.gserviceaccount.com in project machine-project";
+  await eventually(() => expect(relay.output()).toContain(detail), PATIENT);
   expect(relay.output().split("profile export failing")).toHaveLength(2);
-  expect(relay.output()).toContain(detail);
   expect((await status()).sinks).toMatchObject([{ name: "gcp-profiler", state: "failing", reason: detail }]);
   api.answer(refusal(409, "ABORTED", [retryInfo("60s")]));
   await eventually(() => expect(relay.output()).toContain("profile export recovered"), PATIENT);

@@ -18,9 +18,10 @@ import { startUpstream } from "../support/upstream/upstream.ts";
 const { STATSIG_SERVER_SDK_KEY, HOSTNAME } = GATE_ENV;
 const env = { STATSIG_SERVER_SDK_KEY, HOSTNAME };
 
-/** Many times as long as the Worker of the gate and the library of Google take to load, also on a busy machine. */
+/** Many times as long as the Worker of the gate and the library of Google take to load. */
 const INTERVAL_S = 5;
-const TWO_INTERVALS = { withinMs: 2 * INTERVAL_S * 1_000 };
+/** And what both take on a busy machine, but less than a third interval. */
+const TWO_INTERVALS = { withinMs: 2.8 * INTERVAL_S * 1_000 };
 const PATIENT = { withinMs: 20_000 };
 
 test("the gate turns profiling on, off and on again, each within two polling intervals", async () => {
@@ -38,12 +39,15 @@ test("the gate turns profiling on, off and on again, each within two polling int
 
   publishSwitch(upstream, 3, false);
   await expectTurns(relay, ["on 2", "off 3"], TWO_INTERVALS.withinMs);
+  // If that took longer than the pause after a profile, there was another wish.
+  await eventually(() => expect(api.held).toBe(0), PATIENT);
+  const [asked, cancelled] = [api.creates.length, api.cancelled];
   publishSwitch(upstream, 4, true);
   await eventually(() => expect(api.held).toBe(1), TWO_INTERVALS);
-  expect(api.creates).toHaveLength(2);
+  expect(api.creates).toHaveLength(asked + 1);
   // What is waited for is given up at once.
   publishSwitch(upstream, 5, false);
-  await eventually(() => expect([api.held, api.cancelled]).toEqual([0, 1]), TWO_INTERVALS);
+  await eventually(() => expect([api.held, api.cancelled]).toEqual([0, cancelled + 1]), TWO_INTERVALS);
   expect(turnsOf(relay)).toEqual(["on 2", "off 3", "on 4", "off 5"]);
   expect([api.violations, metadata.refused]).toEqual([[], 0]);
 }, 120_000);

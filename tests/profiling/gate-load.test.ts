@@ -22,6 +22,8 @@ const SLOW_RULES = 2;
 /** Longer than an evaluation may take, and the stop of a relay here. */
 const ENDLESS_RULES = 100;
 
+const PATIENT = { withinMs: 20_000 };
+
 const slowEnv = { ...GATE_ENV, HOSTNAME: `${"a".repeat(LETTERS)}!` };
 
 /** Publishes 5 MB of config specs with a gate that takes seconds to evaluate, and is on. */
@@ -40,44 +42,51 @@ test("5 MB of config specs and a slow gate delay neither clients nor probes", as
   const { relay, url } = managed;
   const specs = `${relay.httpUrl}/v1/download_config_specs/${GATE_KEY}.json`;
   const servedLcut = async () => Number((await fetch(specs)).headers.get("x-since-time"));
-  await eventually(async () => expect(await servedLcut()).toBe(lcutOf(1)));
+  await eventually(async () => expect(await servedLcut()).toBe(lcutOf(1)), PATIENT);
   publishLarge(upstream, 2, SLOW_RULES);
-  await eventually(async () => expect(await servedLcut()).toBe(lcutOf(2)));
-  // The version is served, and its gate is being evaluated.
-  const startedAt = performance.now();
-  const turned = expectTurns(relay, ["on 2"], 50_000);
+  const turned = expectTurns(relay, ["on 2"], 60_000);
   let isOver = false;
   const ended = turned.finally(() => (isOver = true));
   ended.catch(() => undefined);
+  using own = watchOwnStalls();
+  /** When the version was served first, and its gate was being evaluated. */
+  let startedAt: number | undefined;
   let longestMs = 0;
   while (!isOver) {
     const askedAt = performance.now();
     const replies = await Promise.all([fetch(`${url}/readyz`), fetch(specs, { method: "HEAD" })]);
     expect(replies.map(({ status }) => status)).toEqual([200, 200]);
     longestMs = Math.max(longestMs, performance.now() - askedAt);
+    if (replies[1].headers.get("x-since-time") === String(lcutOf(2))) startedAt ??= performance.now();
     await sleep(5);
   }
   await ended;
-  const tookMs = performance.now() - startedAt;
-  expect(longestMs).toBeLessThan(tookMs / 2);
-}, 60_000);
+  const tookMs = performance.now() - (startedAt ?? Number.NaN);
+  expect(longestMs - own.longestMs).toBeLessThan(tookMs / 2);
+}, 90_000);
+
+/** Finds out for how long this process stood still, and the relay with it if the whole machine did. */
+function watchOwnStalls(): Disposable & { readonly longestMs: number } {
+  let longestMs = 0;
+  let ranAt = performance.now();
+  const ticking = setInterval(() => {
+    longestMs = Math.max(longestMs, performance.now() - ranAt);
+    ranAt = performance.now();
+  }, 5);
+  return {
+    get longestMs() {
+      return longestMs;
+    },
+    [Symbol.dispose]: () => clearInterval(ticking),
+  };
+}
 
 test("a relay that is stopped while the gate is evaluated ends at once", async () => {
   await using upstream = await startUpstream();
   publishLarge(upstream, 1, ENDLESS_RULES);
   const args = ["--shutdown-grace-in-s", "60"];
   await using managed = await startManagedRelay({ upstream, mode: "http", env: slowEnv, args });
-  await eventually(() => expect(managed.relay.output()).toContain("config specs loaded"));
+  await eventually(() => expect(managed.relay.output()).toContain("config specs loaded"), PATIENT);
   expect(await within(managed.relay.stop(), 15_000, "the relay to end")).toBe(0);
   expect(managed.relay.output()).not.toContain("gate");
 });
-
-test("a gate that takes longer than 30 s is given up, and not tried again", async () => {
-  await using upstream = await startUpstream();
-  publishLarge(upstream, 1, ENDLESS_RULES);
-  await using managed = await startManagedRelay({ upstream, mode: "http", env: slowEnv });
-  const { relay } = managed;
-  const line = /profiling gate cannot be evaluated.*did not respond within 30000 ms.*/;
-  await eventually(() => expect(relay.output()).toMatch(line), { withinMs: 50_000, everyMs: 200 });
-  expect(line.exec(relay.output())?.[0]).not.toContain("retry_in_ms");
-}, 70_000);

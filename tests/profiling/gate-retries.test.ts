@@ -9,7 +9,7 @@ import type { Snapshot } from "../../src/specs/snapshot.ts";
 import type { SpecStore } from "../../src/specs/store.ts";
 import { FakeClock } from "../support/common/fake-clock.ts";
 import { eventually } from "../support/common/wait.ts";
-import { GATE_KEY, gateOf, gateSpecs, PROFILING_GATE } from "../support/profiling/gate-project.ts";
+import { GATE_KEY, gateOf, gateSpecs, PROFILING_GATE, slowGate } from "../support/profiling/gate-project.ts";
 import { everyone } from "../support/upstream/payloads.ts";
 
 const PATIENT = { withinMs: 20_000 };
@@ -27,7 +27,8 @@ beforeEach(() => {
     constructor(entry: string | URL, options?: WorkerOptions) {
       if (workers === "refused") throw new Error("EAGAIN: no thread can be started");
       super(entry, options);
-      if (workers === "lost") setTimeout(() => this.terminate());
+      // Before it can have evaluated anything, and once its owner listens to it.
+      if (workers === "lost") queueMicrotask(() => this.terminate());
     }
   };
 });
@@ -44,15 +45,15 @@ function versionOf(number: number, gates: readonly Record<string, unknown>[]): S
 
 const on = (number: number) => versionOf(number, [gateOf(PROFILING_GATE, [everyone])]);
 
-/** A gate whose waits are on a fake clock. */
-function openGate() {
+/** A gate whose waits are on a fake clock, but for the limit of an evaluation. */
+function openGate({ podID = "relay-7", ...options }: { podID?: string; evaluationLimitMs?: number } = {}) {
   const clock = new FakeClock();
   const events: ProfilingGateEvent[] = [];
   const turns: boolean[] = [];
   const bugs: string[] = [];
   const listeners: Parameters<SpecStore["listen"]>[0][] = [];
   const gate = new ProfilingGate({
-    ...{ sdkKey: SDK_KEY, customIds: { podID: "relay-7" }, clock },
+    ...{ sdkKey: SDK_KEY, customIds: { podID }, clock, ...options },
     store: { listen: (listener) => listeners.push(listener), peek: () => undefined },
     supervisor: new Supervisor({ clock, emit: ({ kind }) => bugs.push(kind) }),
     turn: (isOn) => turns.push(isOn),
@@ -120,6 +121,18 @@ test("a version that the SDK cannot read is not tried again", async () => {
   // The next version is taken, and nothing waits.
   gate.publish(on(2));
   await gate.turned([true]);
+  expect(gate.clock.sleeping).toBe(0);
+});
+
+test("a version whose evaluation takes too long is given up, and not tried again", async () => {
+  await using gate = openGate({ podID: `${"a".repeat(40)}!`, evaluationLimitMs: 2_000 });
+  gate.publish(versionOf(1, [slowGate(PROFILING_GATE, 100)]));
+  const failure = await gate.failed(1);
+  const detail = "the gate worker did not respond within 2000 ms";
+  expect(failure).toMatchObject({ detail, retryInMs: undefined });
+  gate.publish(versionOf(2, []));
+  await eventually(() => expect(gate.events.at(-1)).toMatchObject({ lcut: 2 }), PATIENT);
+  expect(gate.events.map(({ kind }) => kind)).toEqual(["profiling_gate_failed", "profiling_gate_evaluated"]);
   expect(gate.clock.sleeping).toBe(0);
 });
 

@@ -23,6 +23,8 @@ import { startUpstream, status } from "../support/upstream/upstream.ts";
 
 const env = GATE_ENV;
 
+const PATIENT = { withinMs: 20_000 };
+
 test("a relay that starts while upstream is down has the gate of its backup, and follows upstream afterwards", async () => {
   await using upstream = await startUpstream();
   using files = new ConfigFiles();
@@ -64,9 +66,11 @@ test("offline, a missing file is nothing to report", async () => {
   const clientKey = "secret-client-0123456789" as SdkKey;
   const response = await fetch(`${relay.httpUrl}/v1/download_config_specs/${clientKey}.json`);
   expect(response.status).toBe(503);
-  expect(relay.output().match(/no bootstrap file for this SDK key.*/g)).toEqual([
-    expect.stringContaining(maskSdkKey(clientKey)),
-  ]);
+  await eventually(() =>
+    expect(relay.output().match(/no bootstrap file for this SDK key.*/g)).toEqual([
+      expect.stringContaining(maskSdkKey(clientKey)),
+    ]),
+  );
 });
 
 test("a rolled back version decides as long as it is pinned", async () => {
@@ -81,12 +85,15 @@ test("a rolled back version decides as long as it is pinned", async () => {
   await expectTurns(relay.relay, ["on 1", "off 2"]);
   expect((await relay.order("/v1/rollback", { key: GATE_KEY })).body.result).toBe("done");
   // It is published again, under a newer lcut.
-  await eventually(() => expect(relay.relay.output()).toContain(`profiling on lcut=${lcutOf(2) + 1}`));
+  await eventually(
+    () => expect(relay.relay.output()).toContain(`profiling on lcut=${lcutOf(2) + 1}`),
+    PATIENT,
+  );
   publishSwitch(upstream, 3, false);
-  await eventually(() => expect(relay.relay.output()).toContain(`lcut=${lcutOf(3)} served_lcut=`));
+  await eventually(() => expect(relay.relay.output()).toContain(`lcut=${lcutOf(3)} served_lcut=`), PATIENT);
   expect(turnsOf(relay.relay)).toHaveLength(3);
   expect((await relay.order("/v1/unpin", { key: GATE_KEY })).status).toBe(200);
-  await eventually(() => expect(turnsOf(relay.relay).at(-1)).toBe("off 3"));
+  await eventually(() => expect(turnsOf(relay.relay).at(-1)).toBe("off 3"), PATIENT);
 });
 
 testsWith("redis-server").test(

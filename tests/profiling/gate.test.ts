@@ -21,6 +21,8 @@ import { lcutOf } from "../support/upstream/gate-versions.ts";
 import { publishKey } from "../support/upstream/published-key.ts";
 import { startUpstream, status, type Upstream } from "../support/upstream/upstream.ts";
 
+const PATIENT = { withinMs: 20_000 };
+
 const start = (upstream: Upstream, options: RelayOptions = {}) =>
   startRelayProcess({ upstream, mode: "http", ...options, env: { ...GATE_ENV, ...options.env } });
 
@@ -105,8 +107,10 @@ describe("the gate of the project of STATSIG_SERVER_SDK_KEY", () => {
     for (const number of [2, 3]) {
       const specs = gateSpecs(number, [{ name: PROFILING_GATE, type: "feature_gate" }]);
       upstream.publish(GATE_KEY, "v1", specs);
-      await eventually(async () =>
-        expect(await (await requestSpecs(relay, GATE_KEY)).json()).toMatchObject({ time: lcutOf(number) }),
+      await eventually(
+        async () =>
+          expect(await (await requestSpecs(relay, GATE_KEY)).json()).toMatchObject({ time: lcutOf(number) }),
+        PATIENT,
       );
     }
     publishSwitch(upstream, 4, false);
@@ -124,10 +128,10 @@ describe("the gate of the project of STATSIG_SERVER_SDK_KEY", () => {
     await using relay = await start(upstream, { args: ["--clear-datastore-on-unauthorized"] });
     await expectTurns(relay, ["on 1"]);
     upstream.misbehave(status(500));
-    await eventually(() => expect(relay.output()).toContain("upstream failing"));
+    await eventually(() => expect(relay.output()).toContain("upstream failing"), PATIENT);
     upstream.behave();
     upstream.forget(GATE_KEY);
-    await eventually(async () => expect((await requestSpecs(relay, GATE_KEY)).status).toBe(401));
+    await eventually(async () => expect((await requestSpecs(relay, GATE_KEY)).status).toBe(401), PATIENT);
     publishSwitch(upstream, 2, true);
     publishSwitch(upstream, 3, false);
     await expectTurns(relay, ["on 1", "off 3"]);
@@ -137,7 +141,7 @@ describe("the gate of the project of STATSIG_SERVER_SDK_KEY", () => {
     await using upstream = await startUpstream();
     await using managed = await startManagedRelay({ upstream, env: GATE_ENV, mode: "http" });
     const { relay } = managed;
-    await eventually(() => expect(upstream.count(new RegExp(GATE_KEY))).toBeGreaterThan(1));
+    await eventually(() => expect(upstream.count(new RegExp(GATE_KEY))).toBeGreaterThan(1), PATIENT);
     expect((await managed.get("/readyz")).status).toBe(200);
     expect((await managed.status()).state).toBe("ok");
     expect(relay.output().match(/rejected SDK key/g)).toHaveLength(1);
@@ -150,7 +154,7 @@ describe("the gate of the project of STATSIG_SERVER_SDK_KEY", () => {
     const { sdkKey } = publishKey(upstream, "secret-preloaded-0123456789", 1);
     const args = ["--force-gcp-profiling-enabled", "--preload-sdk-keys", sdkKey];
     await using relay = await start(upstream, { args });
-    await eventually(() => expect(upstream.count(/secret-preloaded/)).toBeGreaterThan(4));
+    await eventually(() => expect(upstream.count(/secret-preloaded/)).toBeGreaterThan(4), PATIENT);
     expect(upstream.count(new RegExp(GATE_KEY))).toBe(0);
     expect(turnsOf(relay)).toEqual([]);
   });
@@ -182,9 +186,9 @@ describe("an SDK key that clients may not use", () => {
     expect(upstream.count(new RegExp(`/v2/.*${GATE_KEY}`))).toBe(0);
 
     await Bun.write(list, `${CLIENT_KEY}\n${GATE_KEY}\n`);
-    await eventually(async () => expect(await statuses(GATE_KEY)).toEqual([200, 200]));
+    await eventually(async () => expect(await statuses(GATE_KEY)).toEqual([200, 200]), PATIENT);
     await Bun.write(list, `${CLIENT_KEY}\n`);
-    await eventually(async () => expect(await statuses(GATE_KEY)).toEqual([401, 401]));
+    await eventually(async () => expect(await statuses(GATE_KEY)).toEqual([401, 401]), PATIENT);
     publishSwitch(upstream, 3, false);
     await expectTurns(relay, ["on 2", "off 3"]);
     expect(await statuses(GATE_KEY)).toEqual([401, 401]);

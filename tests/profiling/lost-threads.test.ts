@@ -13,7 +13,7 @@ afterAll(() => started[Symbol.asyncDispose]());
 const MISSING = "no reply from thread http-2";
 
 /** A thread is ended after 5 s without a sign of life. */
-const REPLACED = { withinMs: 30_000, everyMs: 200 };
+const REPLACED = { withinMs: 60_000, everyMs: 200 };
 
 /** Opens a connection to each thread of the HTTP port, and returns that of `http-2`. */
 async function openSecond() {
@@ -22,6 +22,7 @@ async function openSecond() {
   return second;
 }
 
+/** Each test leaves the relay so. */
 const expectComplete = () =>
   eventually(async () => {
     const profile = await takeProfile(started.managed.url, "heap");
@@ -31,7 +32,6 @@ const expectComplete = () =>
 
 describe.each(["profile?seconds=1", "heap"])("/debug/%s", (path) => {
   test("leaves out a thread that hangs, names it, and has it again once it is replaced", async () => {
-    await expectComplete();
     await (await openSecond()).hang();
     const profile = await takeProfile(started.managed.url, path);
     expect(profile.comments).toEqual([MISSING]);
@@ -43,21 +43,20 @@ describe.each(["profile?seconds=1", "heap"])("/debug/%s", (path) => {
     expect(
       lines.filter((line) => line.includes("profile taken") && line.includes("missing=http-2")),
     ).not.toEqual([]);
-  }, 90_000);
+  }, 120_000);
 });
 
 test.each(["hang", "exit"] as const)(
   "a CPU profile is returned without a thread that does this meanwhile: %s",
   async (command) => {
-    await expectComplete();
     const second = await openSecond();
     const taken = takeProfile(started.managed.url, "profile?seconds=5");
-    // The roll is called, and the samplers wake up, in the first half second.
-    await Bun.sleep(1_000);
+    // The roll is called, and the samplers wake up, in the first half second. As much time is left until the end.
+    await Bun.sleep(2_500);
     if (command === "hang") await second.hang();
     else second.command(command);
     expect((await taken).comments).toEqual([MISSING]);
     await expectComplete();
   },
-  60_000,
+  120_000,
 );

@@ -30,4 +30,4 @@ test(`profiles of a relay with ${CONNECTIONS} connections close none of them`, a
   expect(threadsOf(await whileAsking("heap"))).toEqual(expect.arrayContaining(["main", "http-1", "http-2"]));
   await askAll();
   expect(connections.filter(({ isClosed }) => isClosed)).toEqual([]);
-});
+}, 90_000);

@@ -28,7 +28,7 @@ async function startJoined(): Promise<Joined> {
   const next = async () => {
     for (let reply = rest.shift(); ; reply = rest.shift()) {
       if (reply !== undefined) return reply;
-      await within(wake.promise, 10_000, "a reply");
+      await within(wake.promise, 20_000, "a reply");
       wake = Promise.withResolvers();
     }
   };

@@ -17,6 +17,7 @@ describe("a CPU profile of a relay under load", () => {
     const cpuBefore = profiled.relay.cpuMs();
     const before = Date.now();
     const profile = await profiled.take("profile?seconds=3");
+    const tookMs = Date.now() - before;
     const cpuMs = profiled.relay.cpuMs() - cpuBefore;
 
     expect(profile.sampleTypes).toEqual([
@@ -36,10 +37,10 @@ describe("a CPU profile of a relay under load", () => {
     expect([...framesOf(profile, "main")].join("\n")).toMatch(/ src\/(http\/management|telemetry)\//);
     expect(threadsOf(profile)).toEqual(expect.arrayContaining(["http-1", "http-2", "main"]));
 
-    // The counter of the system covers a little more than the profile, such as its encoding.
+    // The counter of the system covers more than the profile: what comes before, and its encoding, which take longer on a busy machine.
     const totalMs = totalOf(profile, "value") / 1e6;
     expect(totalMs).toBeLessThan(cpuMs + 20);
-    expect(totalMs).toBeGreaterThan(0.4 * cpuMs);
+    expect(totalMs).toBeGreaterThan(0.5 * cpuMs * (profile.durationMs / tookMs));
     const [outside, ...others] = profile.samples.filter(({ thread }) => thread === undefined);
     expect(others).toEqual([]);
     expect(outside?.stack.map(({ name }) => name)).toEqual(["(outside JavaScript)"]);
@@ -83,6 +84,21 @@ describe("a CPU profile of a relay under load", () => {
   });
 });
 
+/** Takes a profile, and the memory of the relay all the while, which grows by the snapshots and shrinks again. */
+async function takeWatched(path: string) {
+  const residentBytes: number[] = [];
+  const watch = () => residentBytes.push(profiled.relay.rssBytes());
+  watch();
+  const watching = setInterval(watch, 50);
+  try {
+    const profile = await profiled.take(path);
+    watch();
+    return { profile, residentBytes };
+  } finally {
+    clearInterval(watching);
+  }
+}
+
 interface CpuProfile {
   readonly nodes: readonly {
     readonly id: number;
@@ -99,7 +115,7 @@ interface CpuProfile {
 describe.skipIf(isOnDeno)("a heap profile", () => {
   test("has the classes and properties of the relay, and adds up to the memory of the process", async () => {
     await profiled.take("heap");
-    const profile = await profiled.take("heap");
+    const { profile, residentBytes } = await takeWatched("heap");
     expect(profile.sampleTypes).toEqual([
       ["objects", "count"],
       ["space", "bytes"],
@@ -109,9 +125,8 @@ describe.skipIf(isOnDeno)("a heap profile", () => {
     );
     expect([...framesOf(profile, "main")].join("\n")).toMatch(/SpecStore|MetricRegistry|Supervisor/);
     const total = totalOf(profile, "value");
-    const resident = profiled.relay.rssBytes();
-    expect(total).toBeGreaterThan(0.7 * resident);
-    expect(total).toBeLessThan(1.3 * resident);
+    expect(total).toBeGreaterThan(0.7 * Math.min(...residentBytes));
+    expect(total).toBeLessThan(1.3 * Math.max(...residentBytes));
     const [outside] = profile.samples.filter(({ thread }) => thread === undefined);
     expect(outside?.stack.map(({ name }) => name)).toEqual(["(outside JavaScript heaps)"]);
     // What is outside is the rest, so that the sum alone says nothing about the heaps.
@@ -121,7 +136,7 @@ describe.skipIf(isOnDeno)("a heap profile", () => {
       15_000_000,
     );
     expect(Math.max(...profile.samples.map(({ stack }) => stack.length))).toBeLessThanOrEqual(12);
-  });
+  }, 90_000);
 
   test("contains no SDK key and no text of a config", async () => {
     await using _load = await profiled.load();
@@ -129,7 +144,7 @@ describe.skipIf(isOnDeno)("a heap profile", () => {
     expect(profile).not.toContain(PROFILED_KEY);
     expect(profile).not.toContain("secret-");
     expect(profile).not.toContain("color 0");
-  });
+  }, 90_000);
 
   test("for Chrome DevTools is a tree with the same bytes", async () => {
     const response = await profiled.order("heap?format=devtools");

@@ -82,22 +82,26 @@ describeWith("chromium")("a profile opens", () => {
       const response = await profiled.order(FILES[name].order);
       files.set(name, await response.arrayBuffer());
     }
-  }, 60_000);
+  }, 120_000);
   afterAll(() => owned.disposeAsync());
 
   function fileOf(name: FileName): ProfileFile {
     return { name, mimeType: "application/json", buffer: Buffer.from(files.get(name) ?? new ArrayBuffer(0)) };
   }
 
-  test.each(Object.keys(FILES) as FileName[])("in speedscope: %s", async (name) => {
-    const page = await browser.newPage();
-    const origin = `http://127.0.0.1:${viewer.port}`;
-    await page.goto(`${origin}/index.html#profileURL=${encodeURIComponent(`${origin}/${name}`)}`);
-    // The table of functions; the flame graph is a picture.
-    await page.getByText("Sandwich").click();
-    await expectTexts(page, FILES[name].shows(files.get(name) ?? new ArrayBuffer(0)));
-    await page.close();
-  });
+  test.each(Object.keys(FILES) as FileName[])(
+    "in speedscope: %s",
+    async (name) => {
+      const page = await browser.newPage();
+      const origin = `http://127.0.0.1:${viewer.port}`;
+      await page.goto(`${origin}/index.html#profileURL=${encodeURIComponent(`${origin}/${name}`)}`);
+      // The table of functions; the flame graph is a picture.
+      await page.getByText("Sandwich").click();
+      await expectTexts(page, FILES[name].shows(files.get(name) ?? new ArrayBuffer(0)));
+      await page.close();
+    },
+    90_000,
+  );
 
   test("in Chrome DevTools: CPU, in the Performance panel", async () => {
     await using devtools = await openDevtools(browser);
@@ -114,11 +118,11 @@ describeWith("chromium")("a profile opens", () => {
           throw error;
         }
       },
-      { withinMs: 20_000 },
+      { withinMs: 40_000 },
     );
     // What is outside JavaScript has no time, and no row, if the threads wait for a CPU.
     await expectTexts(page, ["thread http-1", "thread main"]);
-  });
+  }, 120_000);
 
   test("in Chrome DevTools: memory, in the Memory panel", async () => {
     await using devtools = await openDevtools(browser);
@@ -126,7 +130,7 @@ describeWith("chromium")("a profile opens", () => {
     await load(page, { panel: "Memory", button: "Load profile", file: fileOf("heap.heapprofile") });
     await page.getByText(/^heap/).first().click();
     await expectTexts(page, ["(outside JavaScript heaps)"]);
-  });
+  }, 90_000);
 });
 
 interface ProfileFile {
@@ -137,7 +141,7 @@ interface ProfileFile {
 
 async function openDevtools(browser: Browser): Promise<AsyncDisposable & { readonly page: Page }> {
   const page = await browser.newPage();
-  page.setDefaultTimeout(10_000);
+  page.setDefaultTimeout(30_000);
   await page.goto("devtools://devtools/bundled/devtools_app.html");
   return { page, [Symbol.asyncDispose]: () => page.close() };
 }

@@ -17,6 +17,7 @@ import { startUpstream, status } from "../support/upstream/upstream.ts";
 
 const { afterEach, describe, test } = testsWith("openssl");
 
+const PATIENT = { withinMs: 15_000 };
 const MAX_STREAMS = 4;
 const SDK_KEY = "secret-event-ends";
 const PATH = `/v2/stream_config_specs/${SDK_KEY}`;
@@ -43,11 +44,12 @@ async function startSmallRelay() {
     ...{ upstream, relay, key, url, readStatus },
     /** No stream is counted any more: as many as allowed can be opened. */
     expectNoneCounted: async () => {
-      await eventually(async () => expect((await readStatus()).traffic.streams).toBe(0));
+      await eventually(async () => expect((await readStatus()).traffic.streams).toBe(0), PATIENT);
       for (let number = 0; number < MAX_STREAMS; number++) {
         using stream = await EventStream.open(url);
         await stream.next();
       }
+      await eventually(async () => expect((await readStatus()).traffic.streams).toBe(0), PATIENT);
     },
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
@@ -147,7 +149,7 @@ describe("Watching over HTTP: the end of a stream", () => {
     const restore = small.upstream.misbehave(status(500), forKey(SDK_KEY));
     const polls = () => small.upstream.requests.filter(forKey(SDK_KEY).when).length;
     const polled = polls();
-    await eventually(() => expect(polls()).toBeGreaterThan(polled + 1));
+    await eventually(() => expect(polls()).toBeGreaterThan(polled + 1), PATIENT);
     restore();
     const { lcut } = publishKey(small.upstream, SDK_KEY, 1);
     expect((await stream.next()).id).toBe(String(lcut));

@@ -39,7 +39,7 @@ async function openWatches(client: GrpcClient, count: number): Promise<GrpcStrea
 const next = async (watch: GrpcStream<{ readonly status: string }>) => (await watch.next()).status;
 
 describe("Health: grpc.health.v1.Health/Watch", () => {
-  test.each(["", "readiness", "statsig_forward_proxy.StatsigForwardProxy"])(
+  test.concurrent.each(["", "readiness", "statsig_forward_proxy.StatsigForwardProxy"])(
     "sends the state at once, and nothing more while it stays the same, for the service %p",
     async (service) => {
       await using started = await startRelay();

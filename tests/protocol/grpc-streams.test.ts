@@ -19,10 +19,10 @@ describe("Streams: the first message of StreamConfigSpec comes at once", () => {
       using client = connect();
       const since = sinceTime !== undefined && { sinceTime };
       using core = client.streamConfigSpec({ sdkKey, version: 2, ...since });
-      expect(await core.next(2_000)).toEqual({ spec: v2, lastUpdated: lcut });
+      expect(await core.next()).toEqual({ spec: v2, lastUpdated: lcut });
       // py and java send no version.
       using py = client.streamConfigSpec({ sdkKey, ...since });
-      expect(await py.next(2_000)).toEqual({ spec: v1, lastUpdated: lcut });
+      expect(await py.next()).toEqual({ spec: v1, lastUpdated: lcut });
     },
   );
 
@@ -31,7 +31,7 @@ describe("Streams: the first message of StreamConfigSpec comes at once", () => {
     using client = connect();
     for (const sinceTime of [lcut, lcut + 1]) {
       using stream = client.streamConfigSpec({ sdkKey, version: 2, sinceTime });
-      const { spec, lastUpdated } = await stream.next(2_000);
+      const { spec, lastUpdated } = await stream.next();
       expect(spec).toBe(NO_UPDATE);
       expect(lastUpdated).toBeLessThanOrEqual(sinceTime);
     }
@@ -58,9 +58,9 @@ describe("Streams: then one message per new spec", () => {
     }
     const polls = () => shared.upstream.requests.filter(forKey(sdkKey).when).length;
     const polled = polls();
-    await eventually(() => expect(polls()).toBeGreaterThanOrEqual(polled + 2));
+    await eventually(() => expect(polls()).toBeGreaterThanOrEqual(polled + 2), { withinMs: 15_000 });
     expect([oneV2.waiting, otherV2.waiting, otherV1.waiting]).toEqual([0, 0, 0]);
-  }, 15_000);
+  }, 60_000);
 
   test("core reconnects with its lcut: no update, then the next version", async () => {
     const { sdkKey, lcut } = publishKey(shared.upstream, "secret-reconnect");
@@ -82,8 +82,8 @@ describe("Streams: then one message per new spec", () => {
     const [lcut, bytes] = [FIRST_LCUT + 1, 3_900_000];
     const text = JSON.stringify(padTo(specV1({ lcut }), bytes));
     shared.upstream.publish(sdkKey, "v1", text, lcut);
-    expect(await stream.next(8_000)).toEqual({ spec: text, lastUpdated: lcut });
-  }, 15_000);
+    expect(await stream.next()).toEqual({ spec: text, lastUpdated: lcut });
+  }, 60_000);
 
   test("a client that does not read delays no other, and gets the newest version when it reads again", async () => {
     const sdkKey = "secret-slow-reader";
@@ -112,5 +112,5 @@ describe("Streams: then one message per new spec", () => {
     expect(received).toEqual([...new Set(received)].sort());
     // What was in flight when the client stopped reading, and the newest version.
     expect(received.length).toBeLessThanOrEqual(2);
-  }, 20_000);
+  }, 60_000);
 });

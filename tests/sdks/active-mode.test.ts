@@ -27,7 +27,7 @@ async function openStreams({ relay }: EventRelay): Promise<number> {
 /** Waits for the first value, a change and an event at upstream. `streams` is the expected number of open streams. */
 async function expectServed(setup: EventRelay, example: ExampleProcess, streams: number) {
   await example.shows("gate_public true");
-  expect(await openStreams(setup)).toBe(streams);
+  await eventually(async () => expect(await openStreams(setup)).toBe(streams));
   publish(setup, 1);
   await example.shows("gate_public false");
   expect(await example.stop()).toBe(0);
@@ -51,7 +51,7 @@ describeWith("node")("the examples of docs/active-mode.md", () => {
       using example = runExample(name, { env });
       await expectServed(setup, example, streams);
     },
-    60_000,
+    90_000,
   );
 
   test.each(["statsig-node-relay", "statsig-node-core-relay"])(

@@ -128,6 +128,8 @@ describeWith(
         sdkKey: sdkRevision.sdkKey,
         httpUrl: emptyUpstream.url,
         grpcUrl: urlOf(mode, "grpc"),
+        // The SDK tries for as long as it may.
+        ...(ending === "refused" && { grpcLimitMs: 2_000 }),
         grpcAuthentication: {
           authenticationMode: mode === "no TLS" ? "none" : withCertificate ? "mtls" : "tls",
           ...(mode !== "no TLS" && { caCertPath: pki.authority.caPath, domainName: "localhost" }),

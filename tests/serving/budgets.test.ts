@@ -35,13 +35,13 @@ test("a thread that alone serves a port has all of the port's budget, though oth
     const client = clients.use(await RawHttp2.open(relay.grpcUrl));
     // A PING is answered after the requests before it have arrived.
     client.send(...calls(0, PER_CONNECTION), frame(FRAME.ping, 0, 0, Buffer.alloc(8)));
-    await client.received("a PING", ({ type }) => type === FRAME.ping);
+    await client.received("a PING", ({ type }) => type === FRAME.ping, 15_000);
   }
   using one = await RawHttp2.open(relay.grpcUrl);
   expect(await reached()).toBe(0);
   one.send(...calls(0, 2));
-  await eventually(async () => expect(await reached()).toBe(2));
-}, 30_000);
+  await eventually(async () => expect(await reached()).toBe(2), { withinMs: 15_000 });
+}, 60_000);
 
 const THREADS: ThreadsOfPorts = { http: 2, https: 3, grpc: 3, grpcs: 0 };
 

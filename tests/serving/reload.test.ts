@@ -14,6 +14,7 @@ import { forKey, publishKey } from "../support/upstream/published-key.ts";
 const [KEPT, REMOVED] = ["secret-kept-0123456789", "secret-removed-0123456789"];
 /** Enough for the attempts of one test. */
 const NEW = Array.from({ length: 90 }, (_, at) => `secret-new-${at}-0123456789`);
+const PATIENCE = { withinMs: 15_000 };
 const specPath = (sdkKey: string) => `/v2/download_config_specs/${sdkKey}.json`;
 
 describeWith("openssl")("a SIGHUP reaches every thread", () => {
@@ -50,7 +51,7 @@ describeWith("openssl")("a SIGHUP reaches every thread", () => {
     renameSync(files.write(stringify(settings)), path);
     const before = linesWith("configuration reloaded").length;
     started.relay.signal("SIGHUP");
-    await eventually(() => expect(linesWith("configuration reloaded")).toHaveLength(before + 1));
+    await eventually(() => expect(linesWith("configuration reloaded")).toHaveLength(before + 1), PATIENCE);
   }
 
   test("with a new log level", async () => {
@@ -69,15 +70,15 @@ describeWith("openssl")("a SIGHUP reaches every thread", () => {
       await ask();
       await Bun.sleep(200);
       expect(logged()).toEqual(before.map((count) => count + THREADS));
-    });
+    }, PATIENCE);
     await reload({ "log-level": "info", "allowed-sdk-keys": [KEPT, REMOVED, ...NEW] });
     await eventually(async () => {
       const before = logged();
       await ask();
       await Bun.sleep(200);
       expect(logged()).toEqual(before);
-    });
-  }, 20_000);
+    }, PATIENCE);
+  }, 60_000);
 
   test("with a new limit of streams", async () => {
     const grpc = await started.openGrpc();
@@ -98,10 +99,10 @@ describeWith("openssl")("a SIGHUP reaches every thread", () => {
         const opened = await open();
         for (const { stream } of opened) stream.cancel();
         expect(opened.filter(({ isOpen }) => isOpen)).toHaveLength(limit);
-      });
+      }, PATIENCE);
     }
     await reload({ "grpc-max-concurrent-streams": 100 });
-  }, 20_000);
+  }, 60_000);
 
   test("with a new limit of requests in flight", async () => {
     const { upstream } = started;
@@ -118,10 +119,10 @@ describeWith("openssl")("a SIGHUP reaches every thread", () => {
         const answers = await Promise.all(http.map((client, at) => client.get(specPath(keys[at] ?? ""))));
         for (const each of restore) each();
         expect(answers.filter(({ status }) => status === 200)).toHaveLength(limit);
-      });
+      }, PATIENCE);
     }
     await reload({ "max-concurrent-requests": 1_000 });
-  }, 20_000);
+  }, 60_000);
 
   test("with other allowed keys, and only the streams of removed keys end", async () => {
     const [http, grpc] = [await started.openHttp(), await started.openGrpc()];
@@ -130,14 +131,17 @@ describeWith("openssl")("a SIGHUP reaches every thread", () => {
     for (const stream of [...ending, ...staying]) await stream.next();
     await reload({ "allowed-sdk-keys": [KEPT] });
     for (const stream of ending) expect((await stream.status()).code).toBe(grpcStatus.PERMISSION_DENIED);
+    // Those that serve HTTP may learn it later than those whose streams have ended.
     for (const connection of http) {
-      expect((await connection.get(specPath(REMOVED))).status).toBe(401);
+      await eventually(async () => {
+        expect((await connection.get(specPath(REMOVED))).status).toBe(401);
+      }, PATIENCE);
       expect((await connection.get(specPath(KEPT))).status).toBe(200);
     }
     const { lcut } = publishKey(started.upstream, KEPT, 1);
     for (const stream of staying) expect((await stream.next()).lastUpdated).toBe(lcut);
     for (const stream of staying) stream.cancel();
-  }, 20_000);
+  }, 60_000);
 
   test("with a new certificate, and open connections stay open", async () => {
     const { relay, upstream } = started;
@@ -154,11 +158,11 @@ describeWith("openssl")("a SIGHUP reaches every thread", () => {
       certificates.byRename(next, authority.caPath);
       await reload({});
       // Each thread has some of 40 connections, but for one run in a million.
-      await eventually(() => expectShown(next, 40));
+      await eventually(() => expectShown(next, 40), { withinMs: 30_000 });
     }
     const { lcut } = publishKey(upstream, KEPT, 2);
     for (const stream of streams) expect((await stream.next()).lastUpdated).toBe(lcut);
-  }, 30_000);
+  }, 120_000);
 
   test("also one that replaces another later", async () => {
     const { relay } = started;
@@ -183,7 +187,7 @@ describeWith("openssl")("a SIGHUP reaches every thread", () => {
     for (const connection of await started.openHttp())
       expect((await connection.get(specPath(REMOVED))).status).toBe(401);
     expect(await relay.stop()).toBe(0);
-  }, 30_000);
+  }, 60_000);
 
   async function expectShown(certificate: Certified, connections: number): Promise<void> {
     for (const protocol of ["https", "grpcs"]) {

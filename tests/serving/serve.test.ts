@@ -51,7 +51,7 @@ test("a thread that is to drain while it opens its ports has none open afterward
   const port = await freePort();
   const { send, sent } = startThread();
   send({ kind: "set_up", setup: setupFor(port) }, { kind: "listen" }, { kind: "drain" });
-  await eventually(() => expect(sent).toContainEqual({ kind: "drained" }));
+  await eventually(() => expect(sent).toContainEqual({ kind: "drained" }), { withinMs: 15_000 });
   // Time for a port that would open too late.
   await Bun.sleep(300);
   await expect(connect(port)).rejects.toThrow();

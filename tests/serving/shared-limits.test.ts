@@ -9,6 +9,7 @@ import { forKey, publishKey } from "../support/upstream/published-key.ts";
 
 const KEY = "secret-limited-0123456789";
 const MANY = 40;
+const PATIENCE = { withinMs: 15_000 };
 const each = Array.from({ length: MANY }, (_, at) => at);
 const specPath = (sdkKey: string) => `/v2/download_config_specs/${sdkKey}.json`;
 
@@ -22,8 +23,9 @@ async function startHolding(args: readonly string[]): Promise<ThreadsRelay> {
 
 /** A thread that is busy reports what it counted a moment later. */
 const expectReached = ({ relay }: ThreadsRelay, limit: string, times: number) =>
-  eventually(async () =>
-    expect(sumOf(await readMetrics(relay), "LimitReached_count_total", { limit })).toBe(times),
+  eventually(
+    async () => expect(sumOf(await readMetrics(relay), "LimitReached_count_total", { limit })).toBe(times),
+    PATIENCE,
   );
 
 test("a limit of streams is never exceeded, and no stream is rejected while there is room, whichever thread has it", async () => {
@@ -42,25 +44,25 @@ test("a limit of streams is never exceeded, and no stream is rejected while ther
   for (let round = 0; round < 3; round++) {
     const opened = (await flood()).filter(({ isOpen }) => isOpen);
     expect(opened).toHaveLength(7);
-    await eventually(async () => expect(await openStreams()).toBe(7));
+    await eventually(async () => expect(await openStreams()).toBe(7), PATIENCE);
     for (const client of clients) expect(await client.checkHealth()).toBe("NOT_SERVING");
     // Room that one thread makes is room for each other one.
     for (const [at, { stream }] of opened.entries()) {
       stream.cancel();
-      await eventually(async () => expect(await openStreams()).toBe(6));
+      await eventually(async () => expect(await openStreams()).toBe(6), PATIENCE);
       const next = await open(clients[at % THREADS] as GrpcClient);
       expect(next.isOpen).toBe(true);
       opened[at] = next;
     }
     for (const { stream } of opened) stream.cancel();
-    await eventually(async () => expect(await openStreams()).toBe(0));
+    await eventually(async () => expect(await openStreams()).toBe(0), PATIENCE);
     for (const client of clients) expect(await client.checkHealth()).toBe("SERVING");
   }
   await eventually(async () => {
     const refused = sumOf(await readMetrics(started.relay), "GrpcStreamRefused_count_total");
     expect(refused).toBe(3 * (MANY - 7));
-  });
-}, 30_000);
+  }, PATIENCE);
+}, 90_000);
 
 test("a limit of connections is exact, and a connection that closes makes room on every thread", async () => {
   await using started = await startHolding(["--max-connections", "15"]);
@@ -75,23 +77,23 @@ test("a limit of connections is exact, and a connection that closes makes room o
       return undefined;
     }
   };
-  await eventually(async () => expect(await count()).toBe(0));
+  await eventually(async () => expect(await count()).toBe(0), PATIENCE);
   for (let round = 0; round < 3; round++) {
     const opened = (await Promise.all(each.map(open))).filter((connection) => connection !== undefined);
     expect(opened).toHaveLength(15);
-    expect(await count()).toBe(15);
+    await eventually(async () => expect(await count()).toBe(15), PATIENCE);
     for (let at = 0; at < 8; at++) {
       opened[at]?.[Symbol.dispose]();
-      await eventually(async () => expect(await count()).toBe(14));
+      await eventually(async () => expect(await count()).toBe(14), PATIENCE);
       const next = await open();
       expect(next).toBeDefined();
       if (next !== undefined) opened[at] = next;
     }
     for (const connection of opened) connection[Symbol.dispose]();
-    await eventually(async () => expect(await count()).toBe(0));
+    await eventually(async () => expect(await count()).toBe(0), PATIENCE);
   }
   await expectReached(started, "max-connections", 3 * (MANY - 15));
-}, 30_000);
+}, 90_000);
 
 test("a limit of requests in flight is exact over HTTP and gRPC, and requests for cached keys are served beyond it", async () => {
   const MAX = 10;
@@ -126,17 +128,17 @@ test("a limit of requests in flight is exact over HTTP and gRPC, and requests fo
     const asked = keys.map((sdkKey, at) =>
       at % 2 === 0 ? askHttp(sdkKey) : askGrpc(sdkKey, grpc[at % THREADS] as GrpcClient),
     );
-    await eventually(() => expect(upstream.requests.filter(isAsked)).toHaveLength(MAX));
+    await eventually(() => expect(upstream.requests.filter(isAsked)).toHaveLength(MAX), PATIENCE);
     let rejected = 0;
     for (const answer of asked) void answer.then((isServed) => (rejected += Number(!isServed)));
-    await eventually(() => expect(rejected).toBe(MANY - MAX));
+    await eventually(() => expect(rejected).toBe(MANY - MAX), PATIENCE);
     for (const connection of http) expect((await connection.get(specPath(KEY))).status).toBe(200);
     restore();
     gate.resolve();
     expect((await Promise.all(asked)).filter((isServed) => isServed)).toHaveLength(MAX);
   }
   await expectReached(started, "max-concurrent-requests", 3 * (MANY - MAX));
-}, 30_000);
+}, 90_000);
 
 test("beyond a limit of keys, those that streams of any thread follow or clients of any thread used last stay", async () => {
   await using started = await startThreadsRelay({ args: ["-m", "5", "--unknown-key-rate-per-s", "10000"] });
@@ -160,11 +162,11 @@ test("beyond a limit of keys, those that streams of any thread follow or clients
   await eventually(async () => {
     const held = (await managed.status()).feeds.map((feed) => feed.sdk_key);
     expect(new Set(held)).toEqual(new Set([...followed, used, newest].map(masked)));
-  });
+  }, PATIENCE);
   for (let number = 0; number < 12; number++) {
     const sdkKey = publish(`passing-${number}`);
     expect((await fetch(`${relay.httpUrl}${specPath(sdkKey)}`)).status).toBe(200);
   }
   const { lcut } = followed.map((sdkKey) => publishKey(upstream, sdkKey, 1))[0] ?? { lcut: 0 };
   for (const stream of streams) expect((await stream.next(10_000)).lastUpdated).toBe(lcut);
-}, 30_000);
+}, 60_000);

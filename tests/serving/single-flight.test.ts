@@ -1,10 +1,12 @@
 import { describe, expect, test } from "bun:test";
+import { eventually } from "../support/common/wait.ts";
 import { IdListRelay } from "../support/id-lists/id-list-relay.ts";
 import { listed } from "../support/id-lists/id-list-upstream.ts";
 import { startThreadsRelay, THREADS } from "../support/serving/threads-relay.ts";
 import { publishKey } from "../support/upstream/published-key.ts";
 
 const MANY = 60;
+const PATIENCE = { withinMs: 15_000 };
 const each = Array.from({ length: MANY }, (_, at) => at);
 
 test("clients of all threads that bring a key first at the same time cause one request to upstream, over HTTP and gRPC", async () => {
@@ -26,6 +28,7 @@ test("clients of all threads that bring a key first at the same time cause one r
       async (client) => (await client.streamConfigSpec({ sdkKey, version: 2 }).next(10_000)).lastUpdated,
     ),
   ];
+  await eventually(() => expect(upstream.count(path)).toBe(1), PATIENCE);
   // Requests that came later would cause a second one if the first did not count for their thread.
   await Bun.sleep(500);
   expect(upstream.count(path)).toBe(1);
@@ -55,6 +58,7 @@ describe("ID lists over several threads", () => {
       return (await answer.json()) as Readonly<Record<string, { url: string; size: number }>>;
     };
     const manifests = each.map(ask);
+    await eventually(() => expect(upstream.manifestsAsked(KEY)).toBe(1), PATIENCE);
     await Bun.sleep(500);
     expect(upstream.manifestsAsked(KEY)).toBe(1);
     gate.resolve();

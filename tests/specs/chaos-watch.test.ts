@@ -13,6 +13,8 @@ class Watched implements AsyncDisposable {
   /** The relay's response: an lcut, or a status without a spec. */
   answer: { readonly lcut: number } | { readonly status: number } = NEWEST;
   text = NEWEST.text;
+  /** How long each response takes. */
+  takesMs = 0;
   readonly fleet: {
     redis: RedisServer;
     redisEpoch: number;
@@ -58,7 +60,8 @@ class Watched implements AsyncDisposable {
     await eventually(() => expect(this.watch.takeProblems().join("\n")).toMatch(problem));
   }
 
-  #answer(request: Request): Response {
+  async #answer(request: Request): Promise<Response> {
+    await Bun.sleep(this.takesMs);
     const isFeed = new URL(request.url).pathname === specPath(FEED);
     const answer = isFeed ? this.answer : NEWEST;
     if ("status" in answer) return new Response("", answer);
@@ -97,6 +100,14 @@ describeWith("redis-server", "redis-cli")("the watch of the chaos suite detects"
     await using watched = await Watched.start();
     watched.replace({ ...watched.life(new Map()), process: { httpUrl: "http://127.0.0.1:1" } });
     await watched.sees(/relay did not answer for a\/v1/);
+  });
+
+  test("a machine that is slow", async () => {
+    await using watched = await Watched.start();
+    const readLateMs = watched.watch.measureLateness();
+    watched.takesMs = 200;
+    await eventually(() => expect(readLateMs()).toBeGreaterThan(600));
+    expect(watched.watch.takeProblems()).toEqual([]);
   });
 
   test("a Redis that goes back to an older version", async () => {

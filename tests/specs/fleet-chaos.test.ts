@@ -18,7 +18,7 @@ const START_LIMIT_MS = 60_000;
 
 /**
  * No relay and no Redis ever has an older version, nothing that was held is lost, and Redis and all relays have the newest
- * version within an interval and 2 s after the end of each fault. `SFP_CHAOS_ROUNDS=100` for more rounds,
+ * version within an interval and 2 s after the end of each fault, or more if the machine is busy. `SFP_CHAOS_ROUNDS=100` for more rounds,
  * `SFP_CHAOS_SEED=…` for those of another run, and `SFP_CHAOS_FAULTS='slow link'` for faults whose names match.
  */
 describeWith("redis-server", "redis-cli")("three relays, five feeds, a Redis and an upstream", () => {
@@ -49,12 +49,12 @@ describeWith("redis-server", "redis-cli")("three relays, five feeds, a Redis and
     await using fleet = await ChaosFleet.start({ fleetPolling: false, intervalS: 1, relays: 1 });
     await using watch = new ChaosWatch(fleet);
     for (const feed of CHAOS_FEEDS) fleet.publish(feed);
-    await eventually(() => expect(watch.isRedisAtNewest()).toBe(true), { withinMs: 10_000 });
+    await eventually(() => expect(watch.isRedisAtNewest()).toBe(true), { withinMs: 20_000 });
     const restart = relayKilled(async (relay) => relay.start((await watch.redisLcuts()) ?? new Map()));
     await upstreamBehind.begin(fleet, new Random(1));
     await (await restart.begin(fleet, new Random(1))).end();
     const [relay] = fleet.relays;
-    await eventually(() => expect(relay && watch.isRelayAtNewest(relay)).toBe(true), { withinMs: 10_000 });
+    await eventually(() => expect(relay && watch.isRelayAtNewest(relay)).toBe(true), { withinMs: 20_000 });
     expect(watch.takeProblems()).toEqual([]);
   }, 60_000);
 });

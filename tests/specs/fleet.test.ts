@@ -11,6 +11,11 @@ import { startUpstream, type Upstream } from "../support/upstream/upstream.ts";
 const KEYS = Array.from({ length: 5 }, (_, i) => `secret-fleet-${i}`);
 const INTERVAL_S = 1;
 
+/** Two intervals, and much more for a busy machine; fleet-claims.property.test.ts has the exact times. */
+const SOON_MS = 8_000;
+/** No poll of a relay with this interval comes while a test runs. */
+const NEVER_S = 600;
+
 interface Fleet extends AsyncDisposable {
   readonly relays: readonly RelayProcess[];
 }
@@ -57,18 +62,12 @@ async function ask(relay: RelayProcess, key: string): Promise<{ lcut: number }> 
   return { lcut: Number(answer.headers.get("x-since-time")) };
 }
 
-/** Returns the ms until all relays serve the version. */
-async function timeUntilServed(
-  relays: readonly RelayProcess[],
-  lcut: number,
-  withinMs: number,
-): Promise<number> {
-  const began = performance.now();
+/** Waits until all relays serve the version. */
+async function untilServed(relays: readonly RelayProcess[], lcut: number): Promise<void> {
   const check = async () => {
     for (const relay of relays) for (const key of KEYS) expect((await ask(relay, key)).lcut).toBe(lcut);
   };
-  await eventually(check, { withinMs });
-  return performance.now() - began;
+  await eventually(check, { withinMs: SOON_MS });
 }
 
 const publishAll = (upstream: Upstream, number: number): number => {
@@ -89,42 +88,36 @@ describeWith("redis-server")("three relays and five feeds", () => {
     await sleep(INTERVAL_S * 1_000);
     alone.forgetRequests();
     together.forgetRequests();
+    const began = performance.now();
     await sleep(10 * INTERVAL_S * 1_000);
     const counts = { without: alone.requests.length, with: together.requests.length };
-    console.log(`requests to upstream in ten intervals: ${JSON.stringify(counts)}`);
-    const one = 10 * KEYS.length;
-    expect(counts.without).toBeWithin(2.7 * one, 3.5 * one);
-    expect(counts.with).toBeWithin(0.9 * one, 1.25 * one);
+    const intervals = (performance.now() - began) / (INTERVAL_S * 1_000);
+    console.log(`requests to upstream in ${intervals.toFixed(1)} intervals: ${JSON.stringify(counts)}`);
+    // On a busy machine both fleets poll less often.
+    const one = intervals * KEYS.length;
+    expect(counts.without / counts.with).toBeWithin(2, 4);
+    expect(counts.without).toBeWithin(1.5 * one, 3.5 * one);
+    expect(counts.with).toBeWithin(0.5 * one, 1.25 * one);
   }, 60_000);
 
-  test("have an update as soon as one of them has it, and only one gets it from upstream", async () => {
+  test("all have an update that one of them gets from upstream", async () => {
     await using upstream = await startUpstream();
     await using redis = await RedisServer.start();
     publishAll(upstream, 0);
     await using fleet = await startFleet(upstream, redis, 3, TOGETHER);
     for (let number = 1; number <= 3; number++) {
-      const lcut = publishAll(upstream, number);
-      const [key = ""] = KEYS;
-      const served = async () =>
-        Math.max(...(await Promise.all(fleet.relays.map(async (each) => (await ask(each, key)).lcut))));
-      await eventually(async () => expect(await served()).toBe(lcut), { withinMs: 3_000, everyMs: 5 });
-      const began = performance.now();
-      for (const relay of fleet.relays) {
-        await eventually(async () => expect((await ask(relay, key)).lcut).toBe(lcut), {
-          withinMs: 3_000,
-          everyMs: 5,
-        });
-      }
-      expect(performance.now() - began).toBeLessThan(500);
-      await timeUntilServed(fleet.relays, lcut, 3_000);
+      await untilServed(fleet.relays, publishAll(upstream, number));
     }
-    const updates = fleet.relays.map(
-      (relay) => [...relay.output().matchAll(/updated.* source=upstream/g)].length,
-    );
-    expect(updates.reduce((sum, each) => sum + each)).toBe(3 * KEYS.length);
+    const updates = () =>
+      fleet.relays
+        .map((relay) => relay.output())
+        .join("")
+        .match(/updated.* source=upstream/g);
+    // Another relay asks as well if the one that has asked stands still for an interval.
+    await eventually(() => expect(updates()?.length).toBeWithin(3 * KEYS.length, 4 * KEYS.length));
   }, 60_000);
 
-  test("get an update within two intervals if one of them is killed while it holds a claim", async () => {
+  test("soon get an update if one of them is killed while it holds a claim", async () => {
     await using upstream = await startUpstream();
     await using redis = await RedisServer.start();
     publishAll(upstream, 0);
@@ -135,11 +128,11 @@ describeWith("redis-server")("three relays and five feeds", () => {
     await eventually(() => expect(upstream.requests.length).toBeGreaterThan(0), { everyMs: 1 });
     await first?.kill();
     const lcut = publishAll(upstream, 1);
-    expect(await timeUntilServed(others, lcut, 10_000)).toBeLessThan(2 * INTERVAL_S * 1_000 + 500);
-    await timeUntilServed(others, publishAll(upstream, 2), 3_000);
+    await untilServed(others, lcut);
+    await untilServed(others, publishAll(upstream, 2));
   }, 60_000);
 
-  test("have each update within two intervals if one of them is cut off from upstream, and so has Redis", async () => {
+  test("soon have each update if one of them is cut off from upstream, and so has Redis", async () => {
     await using upstream = await startUpstream();
     await using redis = await RedisServer.start();
     publishAll(upstream, 0);
@@ -150,8 +143,7 @@ describeWith("redis-server")("three relays and five feeds", () => {
     await proxy[Symbol.asyncDispose]();
     for (let number = 1; number <= 3; number++) {
       const lcut = publishAll(upstream, number);
-      const relays = [cutOff, ...fleet.relays];
-      expect(await timeUntilServed(relays, lcut, 10_000)).toBeLessThan(2 * INTERVAL_S * 1_000 + 500);
+      await untilServed([cutOff, ...fleet.relays], lcut);
       const [name = ""] = (
         await redis.cli("--scan", "--pattern", "statsig|/v2/download_config_specs*")
       ).split("\n");
@@ -159,28 +151,28 @@ describeWith("redis-server")("three relays and five feeds", () => {
     }
   }, 60_000);
 
-  test("stay as fresh as their own interval says if another fleet with another interval shares the Redis", async () => {
+  test("are as fresh as their own interval says, and relays with a longer one that share the Redis have an update as soon as they have it", async () => {
     await using upstream = await startUpstream();
     await using redis = await RedisServer.start();
     publishAll(upstream, 0);
-    await using slow = await startFleet(upstream, redis, 2, { ...TOGETHER, intervalS: 60 });
+    await using slow = await startFleet(upstream, redis, 2, { ...TOGETHER, intervalS: NEVER_S });
     await using fast = await startFleet(upstream, redis, 2, TOGETHER);
     await sleep(2 * INTERVAL_S * 1_000);
     upstream.forgetRequests();
+    const began = performance.now();
     await sleep(5 * INTERVAL_S * 1_000);
-    expect(upstream.requests.length).toBeWithin(0.9 * 5 * KEYS.length, 1.3 * 5 * KEYS.length);
-    const lcut = publishAll(upstream, 1);
-    await timeUntilServed([...fast.relays, ...slow.relays], lcut, 2 * INTERVAL_S * 1_000 + 500);
+    const one = ((performance.now() - began) / (INTERVAL_S * 1_000)) * KEYS.length;
+    expect(upstream.requests.length).toBeWithin(0.5 * one, 1.3 * one);
+    await untilServed([...fast.relays, ...slow.relays], publishAll(upstream, 1));
   }, 60_000);
 
-  test("each poll on their own within two intervals without Redis, and one polls for all once it is back", async () => {
+  test("each poll on their own without Redis, and one polls for all once it is back", async () => {
     await using upstream = await startUpstream();
     await using redis = await RedisServer.start();
     publishAll(upstream, 0);
     await using fleet = await startFleet(upstream, redis, 3, TOGETHER);
     await redis.kill();
-    const lcut = publishAll(upstream, 1);
-    expect(await timeUntilServed(fleet.relays, lcut, 10_000)).toBeLessThan(2 * INTERVAL_S * 1_000 + 500);
+    await untilServed(fleet.relays, publishAll(upstream, 1));
     await redis.restart();
     const one = 3 * KEYS.length;
     await eventually(
@@ -191,6 +183,6 @@ describeWith("redis-server")("three relays and five feeds", () => {
       },
       { withinMs: 30_000 },
     );
-    await timeUntilServed(fleet.relays, publishAll(upstream, 2), 3_000);
+    await untilServed(fleet.relays, publishAll(upstream, 2));
   }, 60_000);
 });

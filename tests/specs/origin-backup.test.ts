@@ -2,7 +2,6 @@ import { describe, expect, test } from "bun:test";
 import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { Fleet, type Seen } from "../../src/specs/fleet.ts";
 import { SpecRecovery } from "../../src/specs/recovery.ts";
 import { SpecStore } from "../../src/specs/store.ts";
@@ -51,7 +50,7 @@ async function recoversFrom(source: "redis" | "local", options: RelayOptions): P
       expect(origin).toEqual({ ...recovered, confirmedAt: expect.any(Number) });
       return origin;
     },
-    { withinMs: 8_000 },
+    { withinMs: 20_000 },
   );
   expect(confirmedAt).toBeWithin(backAt, Date.now() + 1);
 
@@ -65,14 +64,14 @@ describe("a version from a backup is marked as such, and is not confirmed until 
   test("local", async () => {
     const path = mkdtempSync(join(tmpdir(), "sfp-origin-"));
     await recoversFrom("local", { cache: "local", args: ["--local-cache-path", path] });
-  }, 30_000);
+  }, 60_000);
 
   describeWith("redis-server")("with redis-server", () => {
     test("redis", async () => {
       await using redis = await RedisServer.start();
       const env = { REDIS_URL: `redis://127.0.0.1:${redis.port}` };
       await recoversFrom("redis", { cache: "redis", args: ["-r", "1"], env });
-    }, 30_000);
+    }, 60_000);
   });
 });
 
@@ -96,21 +95,29 @@ describeWith("redis-server")("in a fleet, a relay that does not ask upstream", (
     await originOf(follower, sdkKey);
     const newer = publishKey(upstream, sdkKey, 1);
     const expected = { lcut: String(newer.lcut), source: "redis", confirmedAt: expect.any(Number) };
-    await eventually(async () => expect(await originOf(follower, sdkKey)).toEqual(expected), {
-      withinMs: 8_000,
-    });
+    const first = await eventually(
+      async () => {
+        const origin = await originOf(follower, sdkKey);
+        expect(origin).toEqual(expected);
+        return origin;
+      },
+      { withinMs: 20_000 },
+    );
 
+    // It moves on with the confirmations of the leader, which has the same clock here. A follower must not look fresher than it is,
+    // except for the delay of Redis on a busy machine, and not staler than the time of one look: 3 s, and one poll of the leader.
     const aheadMs: number[] = [];
-    for (const until = performance.now() + 4_000; performance.now() < until; await sleep(100)) {
+    const watch = async () => {
       const ours = await originOf(follower, sdkKey);
       const theirs = await originOf(leader, sdkKey);
       aheadMs.push(Number(ours.confirmedAt) - Number(theirs.confirmedAt));
-    }
-    // Here the relays have the same clock. A follower must not look fresher than it is, except for the delay of Redis on a busy
-    // machine, and not staler than the time of one look.
-    expect(Math.max(...aheadMs)).toBeWithin(-1_000, 1_000);
-    expect(Math.min(...aheadMs)).toBeGreaterThan(-4_500);
-  }, 30_000);
+      expect(Number(ours.confirmedAt) - Number(first.confirmedAt)).toBeGreaterThan(3_000);
+    };
+    await eventually(watch, { withinMs: 30_000, everyMs: 100 });
+    const middle = aheadMs.toSorted((a, b) => a - b)[Math.floor(aheadMs.length / 2)];
+    expect(middle).toBeWithin(-4_500, 500);
+    expect(Math.max(...aheadMs)).toBeWithin(-2_000, 2_000);
+  }, 60_000);
 });
 
 describe("the time of a confirmation", () => {

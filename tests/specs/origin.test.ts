@@ -43,11 +43,11 @@ function originIn(headers: Readonly<Record<string, unknown>>) {
   return { source: headers["x-sfp-source"], confirmedAt: headers["x-sfp-confirmed-at"] };
 }
 
-/** A recently confirmed origin: the relays of these tests poll every second. */
+/** A recently confirmed origin: the relays of these tests poll every second, or some seconds later on a busy machine. */
 const fromUpstream = (origin: { readonly source: unknown; readonly confirmedAt: unknown }) => {
   expect(origin.source).toBe("upstream");
   expect(origin.confirmedAt).toMatch(RFC_3339);
-  expect(Date.now() - Date.parse(String(origin.confirmedAt))).toBeWithin(0, 5_000);
+  expect(Date.now() - Date.parse(String(origin.confirmedAt))).toBeWithin(0, 15_000);
 };
 
 describe("every HTTP response with a spec has its source, and when upstream last confirmed it", () => {

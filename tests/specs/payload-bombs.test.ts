@@ -12,7 +12,6 @@ import { UNPREFIXED } from "../support/redis/unprefixed-keys.ts";
 import { ask } from "../support/relay/backed-up-relay.ts";
 import { type ManagedRelay, startManagedRelay } from "../support/relay/managed-relay.ts";
 import type { RelayProcess } from "../support/relay/relay-process.ts";
-import { isOnDeno } from "../support/relay/runtime.ts";
 import { feedOf as feedOfKey } from "../support/specs/snapshots.ts";
 import { deleteFolders, newFolder, openLocal } from "../support/sqlite/local-backups.ts";
 import { readMetrics, sumOf } from "../support/telemetry/metrics-page.ts";
@@ -76,8 +75,8 @@ describe("bodies from upstream that decode to 250 MB, in every coding at the sam
         const refused = feeds.filter(({ last_error: error }) => error?.reason === "too_large");
         expect(refused.length).toBe(BOMB_CODINGS.length);
       };
-      // V8 takes longer to free what was decoded: 4 s, and several times that on a busy machine.
-      const report = await reported(managed, allRefused, isOnDeno ? 30_000 : 10_000);
+      // All decode on one thread. V8 takes longer to free what was decoded: 4 s, and several times that on a busy machine.
+      const report = await reported(managed, allRefused, 40_000);
       for (const [coding, { sdkKey }] of held) {
         const { format } = formOf(coding);
         expect(feedOf(report, sdkKey, { version: "v2", format }).last_error?.detail).toBe(TOO_LARGE);
@@ -92,9 +91,9 @@ describe("bodies from upstream that decode to 250 MB, in every coding at the sam
     for (const undo of undone) undo();
     for (const [coding, { sdkKey }] of held) {
       const newer = publishKey(upstream, sdkKey, 1);
-      await eventually(() => servesGood(relay, coding, newer), { withinMs: 15_000 });
+      await eventually(() => servesGood(relay, coding, newer), { withinMs: 20_000 });
     }
-  }, 60_000);
+  }, 120_000);
 
   test("are also refused as the first version of a key: 503, in bounded memory", async () => {
     await using upstream = await startUpstream();
@@ -105,7 +104,7 @@ describe("bodies from upstream that decode to 250 MB, in every coding at the sam
     await inBoundedMemory(managed.relay, async () => {
       expect((await ask(managed.relay, "secret-first-bomb")).status).toBe(503);
     });
-    expect(managed.relay.output()).toContain(`detail="${TOO_LARGE}"`);
+    await eventually(() => expect(managed.relay.output()).toContain(`detail="${TOO_LARGE}"`));
   });
 });
 
@@ -130,7 +129,7 @@ describe("such a body in a backup", () => {
     await inBoundedMemory(holding.relay, async () => {
       await upstream.stop();
       await eventually(() => expect(holding.relay.output()).toContain(`detail="${TOO_LARGE}"`), {
-        withinMs: 10_000,
+        withinMs: 30_000,
       });
     });
     await servesGood(holding.relay, coding, key);
@@ -145,9 +144,9 @@ describe("such a body in a backup", () => {
     await inBoundedMemory(empty.relay, async () => {
       expect((await ask(empty.relay, feed.sdkKey, formOf(coding).headers)).status).toBe(503);
     });
-    expect(empty.relay.output()).toContain(`detail="${TOO_LARGE}"`);
+    await eventually(() => expect(empty.relay.output()).toContain(`detail="${TOO_LARGE}"`));
     await upstream.restart();
-    await eventually(() => servesGood(empty.relay, coding, key), { withinMs: 10_000 });
+    await eventually(() => servesGood(empty.relay, coding, key), { withinMs: 20_000 });
   }
 
   test.each(["gzip", "zstd", "br", "statsig-br"] as const)(
@@ -166,7 +165,7 @@ describe("such a body in a backup", () => {
       };
       await isNotServed(coding, start, plant, upstream);
     },
-    60_000,
+    120_000,
   );
 
   describeWith("redis-server")("Redis", () => {
@@ -189,7 +188,7 @@ describe("such a body in a backup", () => {
         };
         await isNotServed(coding, start, plant, upstream);
       }
-    }, 60_000);
+    }, 240_000);
   });
 });
 

@@ -19,6 +19,16 @@ async function outcomes(body: Uint8Array, of: (cut: Uint8Array) => Parameters<ty
   return new Set(await Promise.all(cuts(body).map((cut) => refusal(of(cut)))));
 }
 
+/** Whether bytes are a JSON object, as `{}` is, which chance makes once in many thousand runs. */
+function isObject(bytes: Uint8Array): boolean {
+  try {
+    const value: unknown = JSON.parse(Buffer.from(bytes).toString());
+    return typeof value === "object" && value !== null;
+  } catch {
+    return false;
+  }
+}
+
 /** As servers compress while they send: the end is a separate block. */
 async function streamedZstd(bytes: Uint8Array): Promise<Uint8Array> {
   const stream = createZstdCompress();
@@ -97,7 +107,7 @@ describe("a body with trailing bytes is refused, because clients would get them 
 });
 
 describe("random bytes are refused", () => {
-  const bytes = fc.uint8Array({ maxLength: 300, size: "max" });
+  const bytes = fc.uint8Array({ maxLength: 300, size: "max" }).filter((each) => !isObject(each));
 
   test("as JSON in every coding", async () => {
     const coding = fc.constantFrom("", "identity", "gzip", "deflate", "br", "zstd", "statsig-br", "other");

@@ -121,8 +121,10 @@ describe("with --log-format json, every line of stdout and stderr is JSON", () =
     await using relay = await startRelay(upstream, { env: preloadEnv(PRINTING) });
     await ask(relay);
     relay.signal("SIGUSR2");
-    await eventually(() => expect(relay.output()).toContain("a warning in the main thread"));
-    await eventually(() => expect(relay.output()).toContain("a warning in a Worker"));
+    for (const thread of ["the main thread", "a Worker"])
+      await eventually(() => expect(relay.output()).toContain(`a warning in ${thread}`), {
+        withinMs: 20_000,
+      });
     await relay.stop();
     const printed = linesOf(relay.output()).filter(
       ({ message }) => message === "unexpected output of a library",

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
+import { once } from "node:events";
 import { LineLogger, type LogFormat, type LogLevel } from "../../src/telemetry/logging/logger.ts";
-import { exitOf } from "../support/common/exit-of.ts";
 import { Output } from "../support/common/output.ts";
 import { within } from "../support/common/wait.ts";
 import { runRelay, spawnRelay } from "../support/relay/run-relay.ts";
@@ -54,11 +54,14 @@ describe("log lines", () => {
     const output = new Output(child.stdout);
     await within(
       output.until((text) => text.includes('"serving"') || undefined),
-      10_000,
+      20_000,
       "serving",
     );
+    // All that it printed has arrived when its output has ended, which may be after its end.
+    const closed = once(child, "close");
     child.kill("SIGTERM");
-    expect(await exitOf(child)).toBe(0);
+    await closed;
+    expect(child.exitCode).toBe(0);
     const messages = output.text
       .trim()
       .split("\n")

@@ -19,7 +19,7 @@ test("an upstream outage logs one line for specs and one for log events, and one
       .output()
       .split("\n")
       .filter((line) => line.includes(text));
-  await eventually(() => expect(linesWith("config specs loaded")).toHaveLength(1));
+  await eventually(() => expect(linesWith("config specs loaded")).toHaveLength(1), { withinMs: 15_000 });
   const warnings = () => linesWith(" WARN ").filter((line) => !line.includes("--max-connections"));
 
   upstream.misbehave(status(500));

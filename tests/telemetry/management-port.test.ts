@@ -6,6 +6,8 @@ import { runRelay, startRelayProcess } from "../support/relay/relay-process.ts";
 import { publishKey } from "../support/upstream/published-key.ts";
 import { startUpstream, status } from "../support/upstream/upstream.ts";
 
+const PATIENCE = { withinMs: 15_000 };
+
 async function startManaged(args: readonly string[] = [], mode: "grpc" | "http" = "http") {
   await using stack = new AsyncDisposableStack();
   const upstream = stack.use(await startUpstream());
@@ -45,9 +47,13 @@ describe("the management port", () => {
     const { httpUrl } = managed.relay;
     expect((await rawGet(`${httpUrl}/v1/${"a".repeat(300)}`)).status).toBe(414);
     expect((await rawGet(`${httpUrl}/v1/download_config_specs/secret-theirs.json`)).status).toBe(401);
-    const text = (await managed.get("/metrics")).body.toString();
-    expect(text).toContain('statsig_forward_proxy_LimitReached_count_total{limit="max-url-length"} 1');
-    expect(text).toContain('statsig_forward_proxy_KeyRefused_count_total{reason="not_allowed"} 1');
+    // The serving threads report such events within a moment.
+    const text = await eventually(async () => {
+      const shown = (await managed.get("/metrics")).body.toString();
+      expect(shown).toContain('statsig_forward_proxy_LimitReached_count_total{limit="max-url-length"} 1');
+      expect(shown).toContain('statsig_forward_proxy_KeyRefused_count_total{reason="not_allowed"} 1');
+      return shown;
+    }, PATIENCE);
     expect(text).not.toContain("secret-");
   });
 
@@ -59,7 +65,7 @@ describe("the management port", () => {
       const text = (await managed.get("/metrics")).body.toString();
       const shown = /Connections_gauge\{protocol="http"\} (\d+)/.exec(text)?.[1];
       expect(Number(shown)).toBeGreaterThanOrEqual(15);
-    });
+    }, PATIENCE);
     for (const socket of await Promise.all(before)) socket.end();
   });
 

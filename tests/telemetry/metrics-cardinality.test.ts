@@ -10,6 +10,7 @@ import { publishKey } from "../support/upstream/published-key.ts";
 import { startUpstream } from "../support/upstream/upstream.ts";
 
 const MAX_SERIES = 300;
+const PATIENCE = { withinMs: 20_000, everyMs: 100 };
 const KNOWN_KEYS = Array.from({ length: 120 }, (_, at) => `secret-known-number-${at}`);
 const UNKNOWN_KEYS = 100_000;
 const CODINGS = ["gzip", "br", "zstd", "deflate", "statsig-br", "identity"];
@@ -77,7 +78,6 @@ test("100,000 different keys, paths and headers make no more series than the lim
 
   const unknownResponses = await flood(relay.httpUrl, unknownKeyRequests(), 32);
   const knownResponses = await flood(relay.httpUrl, knownKeyRequests(), 32);
-  const grownBytes = relay.rssBytes() - before;
 
   const knownCount = KNOWN_KEYS.length * 2 ** CODINGS.length;
   const samples = await eventually(async () => {
@@ -87,7 +87,7 @@ test("100,000 different keys, paths and headers make no more series than the lim
       sumOf(read, "HttpServerRequestFailed_count_total");
     expect(counted).toBe(UNKNOWN_KEYS + knownCount + KNOWN_KEYS.length);
     return read;
-  });
+  }, PATIENCE);
   for (const [name, count] of seriesCounts(samples))
     expect([name, count <= MAX_SERIES]).toEqual([name, true]);
   expect([...unknownResponses.values()].reduce((sum, count) => sum + count)).toBe(UNKNOWN_KEYS);
@@ -99,5 +99,7 @@ test("100,000 different keys, paths and headers make no more series than the lim
     1_000,
   );
   expect(JSON.stringify(samples)).not.toMatch(/secret-str|nothing-here/);
-  expect(grownBytes).toBeLessThan((isOnDeno ? 200 : 100) * 1024 * 1024);
-}, 60_000);
+  // Garbage goes, series stay.
+  const maxGrowthBytes = (isOnDeno ? 200 : 100) * 1024 * 1024;
+  await eventually(() => expect(relay.rssBytes() - before).toBeLessThan(maxGrowthBytes), PATIENCE);
+}, 180_000);

@@ -11,6 +11,8 @@ import { readMetrics, type Sample } from "../support/telemetry/metrics-page.ts";
 import { forKey, publishKey } from "../support/upstream/published-key.ts";
 import { startUpstream, status } from "../support/upstream/upstream.ts";
 
+const PATIENCE = { withinMs: 15_000 };
+
 const startMeasured = async ({ args = [], ...options }: RelayOptions) =>
   startRelayProcess({ ...options, args: ["--management-port", String(await freePort()), ...args] });
 
@@ -32,24 +34,29 @@ test("a key that is removed from the allow list disappears from all metrics, wha
   using stream = client.streamConfigSpec({ sdkKey: going });
   await stream.next();
   expect(keysIn(await readMetrics(relay))).toEqual(new Set([masked(staying), masked(going)]));
-  // Every poll is in flight for longer than the relay needs to notice the change.
-  upstream.misbehave({ kind: "none" }, { ...forKey(going), delayMs: 3_000 });
+  // A poll is in flight when the relay notices the change, and ends after that.
+  const gate = Promise.withResolvers<void>();
+  upstream.misbehave({ kind: "none" }, { ...forKey(going), until: gate.promise });
   const polled = upstream.requests.length;
-  await eventually(() => expect(upstream.requests.slice(polled).some(forKey(going).when)).toBeTrue());
+  const isPolled = () => expect(upstream.requests.slice(polled).some(forKey(going).when)).toBeTrue();
+  await eventually(isPolled, PATIENCE);
   allowed.write(staying);
   const remaining = async () =>
     (await readMetrics(relay)).filter(({ labels }) => labels["sdk_key"] === masked(going));
   // A sink that keeps last values has to learn that the streams have ended.
   const ended = [expect.objectContaining({ name: expect.stringMatching(/ActiveStreams/), value: 0 })];
-  await eventually(async () => expect(await remaining()).toEqual(ended), { withinMs: 10_000 });
+  await eventually(async () => expect(await remaining()).toEqual(ended), PATIENCE);
   // The stream and the poll end after that.
-  await eventually(() => expect(relay.openConnections("grpc")).toBeLessThanOrEqual(1));
-  await Bun.sleep(4_000);
+  await eventually(() => expect(relay.openConnections("grpc")).toBeLessThanOrEqual(1), PATIENCE);
+  gate.resolve();
+  await Bun.sleep(1_500);
   expect(await remaining()).toEqual(ended);
   // Rejected, and counted as an unknown key.
   expect((await specsOf(relay, going)).status).toBe(401);
-  expect(keysIn(await readMetrics(relay), "RequestFailed")).toEqual(new Set(["unknown"]));
-}, 30_000);
+  await eventually(async () => {
+    expect(keysIn(await readMetrics(relay), "RequestFailed")).toEqual(new Set(["unknown"]));
+  }, PATIENCE);
+}, 60_000);
 
 test("an evicted key that is requested again has a new series", async () => {
   await using upstream = await startUpstream();
@@ -62,16 +69,23 @@ test("an evicted key that is requested again has a new series", async () => {
   const askFor = async (...keys: readonly string[]) => {
     for (const key of keys) expect((await specsOf(relay, key)).status).toBe(200);
   };
+  const expectCounted = (counted: readonly (readonly [key: string, requests: readonly number[]])[]) =>
+    eventually(async () => {
+      const samples = (await readMetrics(relay)).filter(({ name }) => name.includes("RequestSuccess_count"));
+      for (const [key, requests] of counted) {
+        const ofKey = samples.filter(({ labels }) => labels["sdk_key"] === masked(key));
+        expect(ofKey.map(({ value }) => value)).toEqual([...requests]);
+      }
+    }, PATIENCE);
   await askFor(first, first);
   // What the serving threads have counted until now is in the series that is removed with the key.
-  await readMetrics(relay);
+  await expectCounted([[first, [2]]]);
   await askFor(second, first, first, first);
-  const requests = (await readMetrics(relay)).filter(({ name }) => name.includes("RequestSuccess_count"));
   // Only requests since it came back are counted. The series of the other key was removed with that key.
-  expect(
-    requests.filter(({ labels }) => labels["sdk_key"] === masked(first)).map(({ value }) => value),
-  ).toEqual([3]);
-  expect(requests.filter(({ labels }) => labels["sdk_key"] === masked(second))).toEqual([]);
+  await expectCounted([
+    [first, [3]],
+    [second, []],
+  ]);
 });
 
 describeWith("redis-server")("with Redis", () => {
@@ -84,7 +98,7 @@ describeWith("redis-server")("with Redis", () => {
     await Promise.all(Array.from({ length: 30 }, () => specsOf(relay, createUnknownKey())));
     await eventually(async () => {
       expect(keysIn(await readMetrics(relay), "RedisCacheReadMiss")).toEqual(new Set(["unknown"]));
-    });
+    }, PATIENCE);
     expect(keysIn(await readMetrics(relay))).toEqual(new Set(["unknown"]));
   });
 });

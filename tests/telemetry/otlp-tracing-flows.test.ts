@@ -19,6 +19,7 @@ const TRACE_ID = "0af7651916cd43dd8448eb211c80319c";
 const CLIENT_SPAN = "b7ad6b7169203331";
 const TRACEPARENT = `00-${TRACE_ID}-${CLIENT_SPAN}-01`;
 const TRACES_ALONE = ["--otlp-tracing"];
+const PATIENCE = { withinMs: 15_000 };
 
 afterAll(deleteFolders);
 
@@ -52,7 +53,7 @@ describe("--otlp-tracing", () => {
       headers: { "accept-encoding": "statsig-br" },
     });
     publishVersion(upstream, KEY, 2);
-    await eventually(() => expectDelta(relay, KEY, 1, 2));
+    await eventually(() => expectDelta(relay, KEY, 1, 2), PATIENCE);
   });
 
   test("records backup reads and writes in the trace that caused them", async () => {
@@ -71,12 +72,12 @@ describe("--otlp-tracing", () => {
       await eventually(() => {
         const written = treesIn(receiver)[0]?.named("backup write")?.attributes;
         expect(written).toMatchObject({ source: "local", lcut: 1_000, outcome: "written" });
-      });
+      }, PATIENCE);
       upstream.publish(KEY, "v1", specV1({ lcut: 2_000 }));
       await eventually(() => {
         const polls = treesIn(receiver).map(String);
         expect(polls).toContain(`poll(refresh(${GET} prepare backup write))`);
-      });
+      }, PATIENCE);
       await relay.stop();
     }
     upstream.misbehave(status(500));
@@ -85,7 +86,7 @@ describe("--otlp-tracing", () => {
     await eventually(() => {
       const trees = treesIn(receiver).map(String).join("\n");
       expect(trees).toContain(`cache miss(refresh(${GET}) backup read prepare`);
-    });
+    }, PATIENCE);
     upstream.behave();
     upstream.forget(KEY);
     const [removed] = await treesWith(receiver, "backup remove");

@@ -19,6 +19,7 @@ const TRACE_ID = "0af7651916cd43dd8448eb211c80319c";
 const CLIENT_SPAN = "b7ad6b7169203331";
 const TRACEPARENT = `00-${TRACE_ID}-${CLIENT_SPAN}-01`;
 const TRACES_ALONE = ["--otlp-tracing"];
+const PATIENCE = { withinMs: 15_000 };
 
 afterAll(deleteFolders);
 
@@ -83,7 +84,7 @@ describe("--otlp-tracing", () => {
       expect(found).toHaveLength(keys.length);
       for (const tree of found) expect(String(tree)).toMatch(whole);
       return found;
-    });
+    }, PATIENCE);
     for (const tree of trees) {
       const sdkKeys = tree.spans
         .filter(({ name }) => name !== "prepare")

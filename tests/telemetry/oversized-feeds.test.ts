@@ -13,6 +13,7 @@ import { specV2 } from "../support/upstream/payloads.ts";
 import { FIRST_LCUT } from "../support/upstream/published-key.ts";
 import { startUpstream, type Upstream } from "../support/upstream/upstream.ts";
 
+const PATIENCE = { withinMs: 15_000 };
 const SMALL = 10_000;
 const LARGE = 1_200_000;
 const TOO_LARGE = "config spec too large for gRPC clients, refusing them";
@@ -43,7 +44,7 @@ describe("a feed that is too large for gRPC clients", () => {
   const refuse = async (sdkKey: string): Promise<void> => {
     using client = new GrpcClient(managed.relay.grpcUrl);
     using stream = client.streamConfigSpec({ sdkKey, version: 2 });
-    expect((await stream.status(10_000)).details).toContain("too large for gRPC");
+    expect((await stream.status(20_000)).details).toContain("too large for gRPC");
   };
 
   test("is said once, however many clients are refused and versions follow, until it fits again", async () => {
@@ -66,7 +67,9 @@ describe("a feed that is too large for gRPC clients", () => {
       ),
     });
     expect(await gauge()).toBe(1);
-    expect(sumOf(await readMetrics(managed.relay), "GrpcStreamRefused_count_total")).toBe(3);
+    await eventually(async () => {
+      expect(sumOf(await readMetrics(managed.relay), "GrpcStreamRefused_count_total")).toBe(3);
+    }, PATIENCE);
 
     publish(sdkKey, 1, LARGE + 1_000);
     await reported(managed, (each) => expect(feedOf(each, sdkKey).lcut).toBe(FIRST_LCUT + 1));
@@ -82,16 +85,16 @@ describe("a feed that is too large for gRPC clients", () => {
     const fits = await reported(managed, (each) => expect(each.problems).toEqual([]));
     expect(feedOf(fits, sdkKey).too_large_for_grpc_since).toBeNull();
     expect(await gauge()).toBe(0);
-    expect(linesOf(FITS, sdkKey)).toHaveLength(1);
+    await eventually(() => expect(linesOf(FITS, sdkKey)).toHaveLength(1), PATIENCE);
 
     using client = new GrpcClient(managed.relay.grpcUrl);
     using open = client.streamConfigSpec({ sdkKey, version: 2 });
     await open.next();
     publish(sdkKey, 3, LARGE);
-    expect((await open.status(10_000)).details).toContain("too large for gRPC");
-    await eventually(() => expect(linesOf(TOO_LARGE, sdkKey)).toHaveLength(2));
+    expect((await open.status(20_000)).details).toContain("too large for gRPC");
+    await eventually(() => expect(linesOf(TOO_LARGE, sdkKey)).toHaveLength(2), PATIENCE);
     expect(await gauge()).toBe(1);
-  }, 30_000);
+  }, 90_000);
 
   test("is not said while clients get it over HTTP only, nor after it was evicted", async () => {
     const sdkKey = "secret-large-over-http-0123456789";
@@ -103,14 +106,14 @@ describe("a feed that is too large for gRPC clients", () => {
     expect(linesOf(TOO_LARGE, sdkKey)).toEqual([]);
 
     await refuse(sdkKey);
-    await eventually(async () => expect(await gauge()).toBe(before + 1));
+    await eventually(async () => expect(await gauge()).toBe(before + 1), PATIENCE);
     for (const other of ["secret-evicting-one", "secret-evicting-two"]) {
       publish(other, 0, SMALL);
       expect((await ask(managed.relay, other)).status).toBe(200);
     }
-    await eventually(async () => expect(await gauge()).toBe(0));
+    await eventually(async () => expect(await gauge()).toBe(0), PATIENCE);
     await reported(managed, (each) => expect(each.problems).toEqual([]));
-  }, 30_000);
+  }, 60_000);
 });
 
 describe("the feeds that are too large", () => {

@@ -8,6 +8,8 @@ import { PROTOCOLS, startOtlpReceiver, startOtlpRelay } from "../support/telemet
 
 const { describe, test } = testsWith("openssl");
 
+const PATIENCE = { withinMs: 15_000 };
+
 const REFUSED: readonly (readonly [option: string, env: Readonly<Record<string, string>>, words: string])[] =
   [
     [
@@ -137,7 +139,7 @@ for (const protocol of PROTOCOLS) {
     await using distrusting = await startOtlpRelay(started);
     await using withoutCertificate = await startOtlpRelay({ ...started, env: trusted });
     for (const refused of [distrusting, withoutCertificate]) {
-      await eventually(() => expect(refused.output()).toMatch(/metric export failing.*sink=otlp /));
+      await eventually(() => expect(refused.output()).toMatch(/metric export failing.*sink=otlp /), PATIENCE);
     }
     expect(receiver.received).toHaveLength(0);
     await using known = await startOtlpRelay({
@@ -148,7 +150,7 @@ for (const protocol of PROTOCOLS) {
         OTEL_EXPORTER_OTLP_CLIENT_KEY: own.keyPath,
       },
     });
-    await eventually(() => expect(receiver.points.length).toBeGreaterThan(0));
+    await eventually(() => expect(receiver.points.length).toBeGreaterThan(0), PATIENCE);
     await known.stop();
   });
 }
@@ -160,7 +162,7 @@ test("accepts a gRPC endpoint without a scheme", async () => {
     endpoint: `127.0.0.1:${receiver.port}`,
     env: { OTEL_EXPORTER_OTLP_INSECURE: "true" },
   });
-  await eventually(() => expect(receiver.points.length).toBeGreaterThan(0));
+  await eventually(() => expect(receiver.points.length).toBeGreaterThan(0), PATIENCE);
 });
 
 test("sends metrics and traces to different endpoints over different protocols", async () => {
@@ -178,8 +180,8 @@ test("sends metrics and traces to different endpoints over different protocols",
       STATSIG_ENDPOINT: "http://127.0.0.1:9",
     },
   });
-  await eventually(() => expect(forMetrics.points.length).toBeGreaterThan(0));
-  await eventually(() => expect(forTraces.spans.length).toBeGreaterThan(0));
+  await eventually(() => expect(forMetrics.points.length).toBeGreaterThan(0), PATIENCE);
+  await eventually(() => expect(forTraces.spans.length).toBeGreaterThan(0), PATIENCE);
   expect(forTraces.received[0]?.path).toBe("/any/path");
   await relay.stop();
   expect(forMetrics.spans.length + forTraces.points.length).toBe(0);

@@ -16,6 +16,8 @@ import { startUpstream } from "../support/upstream/upstream.ts";
 const AT_THE_END = { DATADOG_MAX_BATCH_TIME_MS: "600000" };
 const OFTEN = { DATADOG_MAX_BATCH_TIME_MS: "100" };
 
+const PATIENCE = { withinMs: 15_000 };
+
 async function startMeasuredRelay(options: Pick<RelayOptions, "args" | "env">) {
   await using stack = new AsyncDisposableStack();
   const upstream = stack.use(await startUpstream());
@@ -51,7 +53,10 @@ describe("a relay with --statsd-logging or --datadog-logging", () => {
     await measured.ask(7);
     expect(agent.datagrams).toEqual([]);
     expect(await measured.relay.stop()).toBe(0);
-    await eventually(() => expect(sumOf(agent.datagrams, "HttpServerRequestSuccess.count")).toBe(7));
+    await eventually(
+      () => expect(sumOf(agent.datagrams, "HttpServerRequestSuccess.count")).toBe(7),
+      PATIENCE,
+    );
     const latencies = readLines(agent.datagrams).filter(({ name }) => name.endsWith("Success.latency"));
     expect(latencies.map(({ type }) => type)).toEqual(Array.from({ length: 7 }, () => "ms"));
     expect(latencies[0]?.tags).toEqual(
@@ -83,7 +88,10 @@ describe("a relay with --statsd-logging or --datadog-logging", () => {
     await using measured = await startMeasuredRelay({ args: ["--datadog-logging"], env });
     await measured.ask(1);
     await measured.relay.stop();
-    await eventually(() => expect(sumOf(agent.datagrams, "HttpServerRequestSuccess.count")).toBe(1));
+    await eventually(
+      () => expect(sumOf(agent.datagrams, "HttpServerRequestSuccess.count")).toBe(1),
+      PATIENCE,
+    );
     const lines = readLines(agent.datagrams);
     for (const { name } of lines) expect(name).toStartWith("statsig.forward_proxy.");
     const count = lines.find(({ name }) => name.endsWith("HttpServerRequestSuccess.count"));
@@ -98,7 +106,10 @@ describe("a relay with --statsd-logging or --datadog-logging", () => {
     await using measured = await startMeasuredRelay({ args: ["--statsd-logging", "--datadog-logging"], env });
     await measured.ask(3);
     await measured.relay.stop();
-    await eventually(() => expect(sumOf(agent.datagrams, "HttpServerRequestSuccess.count")).toBe(3));
+    await eventually(
+      () => expect(sumOf(agent.datagrams, "HttpServerRequestSuccess.count")).toBe(3),
+      PATIENCE,
+    );
     const types = readLines(agent.datagrams).map(({ type }) => type);
     expect(new Set(types)).toEqual(new Set(["c", "g", "d"]));
   });
@@ -109,21 +120,24 @@ describe("a relay with --statsd-logging or --datadog-logging", () => {
     const env = { ...OFTEN, STATSD_SOCKET: socket.path, STATSD_HOST_OVERRIDE: "agent.invalid" };
     await using measured = await startMeasuredRelay({ args: ["--datadog-logging"], env });
     const { relay, ask } = measured;
-    await eventually(() => expect(linesWith(relay, "metric export failing")).toHaveLength(1));
+    await eventually(() => expect(linesWith(relay, "metric export failing")).toHaveLength(1), PATIENCE);
     expect(linesWith(relay, `sink=datadog detail="${socket.path}: no such socket (ENOENT)"`)).toHaveLength(1);
     await ask(5);
     await Bun.sleep(500);
     {
       using agent = new UnixDatagramListener(socket.path);
-      await eventually(() => expect(linesWith(relay, "metric export recovered")).toHaveLength(1));
+      await eventually(() => expect(linesWith(relay, "metric export recovered")).toHaveLength(1), PATIENCE);
       await ask(5);
-      await eventually(() => expect(sumOf(agent.datagrams, "HttpServerRequestSuccess.count")).toBe(5));
+      await eventually(
+        () => expect(sumOf(agent.datagrams, "HttpServerRequestSuccess.count")).toBe(5),
+        PATIENCE,
+      );
     }
-    await eventually(() => expect(linesWith(relay, "metric export failing")).toHaveLength(2));
+    await eventually(() => expect(linesWith(relay, "metric export failing")).toHaveLength(2), PATIENCE);
     using next = new UnixDatagramListener(socket.path);
-    await eventually(() => expect(next.datagrams.length).toBeGreaterThan(2));
+    await eventually(() => expect(next.datagrams.length).toBeGreaterThan(2), PATIENCE);
     expect(linesWith(relay, "metric export failing")).toHaveLength(2);
-    await eventually(() => expect(linesWith(relay, "metric export recovered")).toHaveLength(2));
+    await eventually(() => expect(linesWith(relay, "metric export recovered")).toHaveLength(2), PATIENCE);
     expect(await relay.stop()).toBe(0);
   });
 
@@ -132,11 +146,11 @@ describe("a relay with --statsd-logging or --datadog-logging", () => {
     const env = { DATADOG_MAX_BATCH_TIME_MS: "500", STATSD_SOCKET: socket.path };
     using first = new UnixDatagramListener(socket.path);
     await using measured = await startMeasuredRelay({ args: ["--statsd-logging"], env });
-    await eventually(() => expect(first.datagrams.length).toBeGreaterThan(0), { everyMs: 5 });
+    await eventually(() => expect(first.datagrams.length).toBeGreaterThan(0), { ...PATIENCE, everyMs: 5 });
     first[Symbol.dispose]();
     using second = new UnixDatagramListener(socket.path);
-    await eventually(() => expect(second.datagrams.length).toBeGreaterThan(0));
-    expect(linesWith(measured.relay, "metrics")).toEqual([]);
+    await eventually(() => expect(second.datagrams.length).toBeGreaterThan(0), PATIENCE);
+    expect(linesWith(measured.relay, "metric export")).toEqual([]);
   });
 
   test("drops and counts what an agent does not read, without delaying requests", async () => {
@@ -166,6 +180,6 @@ describe("a relay with --statsd-logging or --datadog-logging", () => {
     await using measured = await startMeasuredRelay({ args: ["--statsd-logging"], env });
     await measured.ask(1);
     await measured.relay.stop();
-    await eventually(() => expect(readLines(agent.datagrams)).toHaveLength(2));
+    await eventually(() => expect(readLines(agent.datagrams)).toHaveLength(2), PATIENCE);
   });
 });

@@ -119,7 +119,8 @@ describe("the StatsD sink without an agent on UDP", () => {
 
   test("retries with a delay that doubles, until the agent is there", async () => {
     const port = await unusedUdpPort();
-    await using sink = statsdSink({ place: loopback(port), maxRetries: 4, retryDelayMs: 20 });
+    // The last retry is after 1,260 ms. It would be after 120 ms if the delay did not double.
+    await using sink = statsdSink({ place: loopback(port), maxRetries: 6, retryDelayMs: 20 });
     const sent = sink.send(counts(1), never);
     await Bun.sleep(150);
     using listener = await UdpListener.start(port);

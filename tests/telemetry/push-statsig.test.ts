@@ -8,6 +8,7 @@ import { startUpstream, status, type Upstream } from "../support/upstream/upstre
 const KEY = "secret-of-monitoring-0123456789";
 const NAME = "statsig.forward_proxy";
 const PUSH_MS = "200";
+const PATIENCE = { withinMs: 15_000 };
 
 interface Logged {
   readonly eventName: string;
@@ -63,7 +64,7 @@ describe("--statsig-logging", () => {
     await using relay = await start(upstream, { args, env });
     await askFor(relay, sdkKey, 20);
     const name = `${NAME}.HttpServerRequestSuccess`;
-    await eventually(() => expect(sumOf(loggedBy(upstream, `${name}.count`))).toBe(20));
+    await eventually(() => expect(sumOf(loggedBy(upstream, `${name}.count`))).toBe(20), PATIENCE);
     const metadata = { path: "/v2/download_config_specs/", status_code: "200" };
     const user = { userID: "pod-7", customIDs: { env: "prod", team: "", zone: "empty" } };
     for (const event of loggedBy(upstream, `${name}.count`)) {
@@ -77,8 +78,10 @@ describe("--statsig-logging", () => {
       metadata: { min, max },
     } of latencies) {
       expect(value).toBeWithin(Number(min), Number(max) + 0.001);
-      expect(Number(max)).toBeWithin(0, 1_000);
     }
+    // In milliseconds. On a busy machine some of the requests may take a second, but not all.
+    const shortest = Math.min(...latencies.map(({ metadata: { min } }) => Number(min)));
+    expect(shortest).toBeWithin(0, 1_000);
     const [gotData] = loggedBy(upstream, `${NAME}.ConfigSpecStoreGotData.count`);
     expect(gotData).toMatchObject({ value: 1, metadata: { lcut: String(lcut), source: "upstream" } });
     expect(loggedBy(upstream, `${NAME}.SdkKeysHeld.gauge`).at(-1)?.value).toBe(1);
@@ -88,7 +91,7 @@ describe("--statsig-logging", () => {
   test("sends nothing but log events: no ID lists, no diagnostics, and only the relay polls, for a gate", async () => {
     await using upstream = await startUpstream();
     await using relay = await start(upstream);
-    await eventually(() => expect(requestsOf(upstream).length).toBeGreaterThan(2));
+    await eventually(() => expect(requestsOf(upstream).length).toBeGreaterThan(2), PATIENCE);
     const polled = `/v1/download_config_specs/${KEY}.json`;
     expect(new Set(upstream.requests.map(({ path }) => path))).toEqual(new Set(["/v1/log_event", polled]));
     for (const { request, metadata } of requestsOf(upstream)) {
@@ -105,11 +108,13 @@ describe("--statsig-logging", () => {
 
   test("sends only gauges in an interval without requests", async () => {
     await using upstream = await startUpstream();
-    // The poll for the gate is a request, too.
+    // The poll for the gate is a request, too. Measurements of the start and of that poll are in some of the first pushes.
     await using _relay = await start(upstream, { pollIntervalS: 60 });
-    await eventually(() => expect(requestsOf(upstream).length).toBeGreaterThan(8));
+    await eventually(() => expect(upstream.count(/download_config_specs/)).toBeGreaterThan(0), PATIENCE);
+    const first = requestsOf(upstream).length + 3;
+    await eventually(() => expect(requestsOf(upstream).length).toBeGreaterThan(first + 4), PATIENCE);
     const sizes = requestsOf(upstream)
-      .slice(3, 8)
+      .slice(first, first + 5)
       .map(({ events }) => events.length);
     expect(Math.max(...sizes)).toBeLessThan(40);
     expect(Math.max(...sizes) - Math.min(...sizes)).toBeLessThan(5);
@@ -125,7 +130,7 @@ describe("--statsig-logging", () => {
     await using relay = await start(upstream, { env: { LOG_EVENT_STATSIG_ENDPOINT: between.httpUrl } });
     await askFor(relay, sdkKey, 10);
     const counted = () => sumOf(loggedBy(upstream, `${NAME}.HttpServerRequestSuccess.count`));
-    await eventually(() => expect(counted()).toBe(10));
+    await eventually(() => expect(counted()).toBe(10), PATIENCE);
   });
 });
 
@@ -135,17 +140,18 @@ describe("--statsig-logging while Statsig fails", () => {
     const { sdkKey } = publishKey(upstream, "secret-client-0123456789");
     upstream.misbehave(status(503), isLogEvent);
     await using relay = await start(upstream);
-    await eventually(() => expect(requestsOf(upstream).length).toBeGreaterThan(5));
+    await eventually(() => expect(requestsOf(upstream).length).toBeGreaterThan(5), PATIENCE);
     await askFor(relay, sdkKey, 5);
     const line = 'metric export failing sink=statsig detail="Statsig answered 503"';
     expect(linesOf(relay, line)).toBe(1);
     upstream.behave();
-    await eventually(() =>
-      expect(relay.output()).toMatch(/metric export recovered .*sink=statsig dropped=\d+ for_s=\d+/),
+    await eventually(
+      () => expect(relay.output()).toMatch(/metric export recovered .*sink=statsig dropped=\d+ for_s=\d+/),
+      PATIENCE,
     );
     await askFor(relay, sdkKey, 5);
     const before = requestsOf(upstream).length;
-    await eventually(() => expect(requestsOf(upstream).length).toBeGreaterThan(before + 2));
+    await eventually(() => expect(requestsOf(upstream).length).toBeGreaterThan(before + 2), PATIENCE);
     expect([linesOf(relay, "metric export failing"), linesOf(relay, "metric export recovered")]).toEqual([
       1, 1,
     ]);
@@ -155,12 +161,18 @@ describe("--statsig-logging while Statsig fails", () => {
   test("starts and serves without delay while Statsig is unreachable, and prints only log lines", async () => {
     await using upstream = await startUpstream();
     const { sdkKey } = publishKey(upstream, "secret-client-0123456789");
-    const nowhere = { LOG_EVENT_STATSIG_ENDPOINT: "http://127.0.0.1:9" };
-    const began = performance.now();
-    await using relay = await start(upstream, { env: nowhere });
-    expect(performance.now() - began).toBeLessThan(3_000);
+    const timed = async (env: Readonly<Record<string, string>>) => {
+      const began = performance.now();
+      const relay = await start(upstream, { env });
+      return { relay, tookMs: performance.now() - began };
+    };
+    const usual = await timed({});
+    await usual.relay.kill();
+    const { relay, tookMs } = await timed({ LOG_EVENT_STATSIG_ENDPOINT: "http://127.0.0.1:9" });
+    await using _ = relay;
+    expect(tookMs).toBeLessThan(usual.tookMs + 2_500);
     await askFor(relay, sdkKey, 3);
-    await eventually(() => expect(linesOf(relay, "metric export failing sink=statsig")).toBe(1));
+    await eventually(() => expect(linesOf(relay, "metric export failing sink=statsig")).toBe(1), PATIENCE);
     expect(await relay.stop()).toBe(0);
     const lines = relay.output().trim().split("\n");
     expect(lines.filter((line) => !/^\d{4}-\d\d-\d\dT\S+ (INFO|WARN) /.test(line))).toEqual([]);
@@ -170,10 +182,11 @@ describe("--statsig-logging while Statsig fails", () => {
     await using upstream = await startUpstream();
     upstream.misbehave({ kind: "hang" }, isLogEvent);
     await using relay = await start(upstream);
-    await eventually(() => expect(requestsOf(upstream).length).toBe(1));
+    await eventually(() => expect(requestsOf(upstream).length).toBe(1), PATIENCE);
     const began = performance.now();
     expect(await relay.stop()).toBe(0);
-    expect(performance.now() - began).toBeLessThan(4_000);
+    // It waits for 2 s. A send may take 10 s.
+    expect(performance.now() - began).toBeLessThan(8_000);
   });
 });
 

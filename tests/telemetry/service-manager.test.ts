@@ -32,13 +32,15 @@ function machineUsec(): bigint {
   return BigInt(execFileSync("node", ["-e", script], { encoding: "utf8" }));
 }
 
+const PATIENCE = { withinMs: 15_000 };
+
 const count = (lines: readonly string[], line: string) => lines.filter((each) => each === line).length;
 
 describe("the service manager", () => {
   test("is notified that the relay is ready and that it stops", async () => {
     using manager = startManager();
     await using relay = await startRelayProcess({ env: manager.env });
-    await eventually(() => expect(manager.listener.datagrams).toEqual(["READY=1\nSTATUS=ready"]));
+    await eventually(() => expect(manager.listener.datagrams).toEqual(["READY=1\nSTATUS=ready"]), PATIENCE);
     expect((await rawGet(`${relay.httpUrl}/v1/ready`)).status).toBe(200);
     expect(await relay.stop()).toBe(0);
     manager.listener.read();
@@ -52,9 +54,9 @@ describe("the service manager", () => {
     await using relay = await startRelayProcess({ env, args });
     relay.signal("SIGTERM");
     const stopping = ["STOPPING=1", "STATUS=not ready: draining"];
-    await eventually(() => expect(manager.lines()).toEqual(expect.arrayContaining(stopping)));
+    await eventually(() => expect(manager.lines()).toEqual(expect.arrayContaining(stopping)), PATIENCE);
     const alive = count(manager.lines(), "WATCHDOG=1");
-    await eventually(() => expect(count(manager.lines(), "WATCHDOG=1")).toBeGreaterThan(alive + 2));
+    await eventually(() => expect(count(manager.lines(), "WATCHDOG=1")).toBeGreaterThan(alive + 2), PATIENCE);
     expect((await rawGet(`${relay.httpUrl}/v1/health`)).status).toBe(200);
     expect(await relay.stop()).toBe(0);
     manager.listener.read();
@@ -70,16 +72,16 @@ describe("the service manager", () => {
     const reason = expect.stringMatching(
       /^STATUS=not ready: 1 of 1 preloaded keys have no data yet: secret-ser\*/,
     );
-    await eventually(() => expect(manager.lines().slice(0, 2)).toEqual(["READY=1", reason]));
+    await eventually(() => expect(manager.lines().slice(0, 2)).toEqual(["READY=1", reason]), PATIENCE);
     publishKey(upstream, "secret-service-manager");
-    await eventually(() => expect(manager.lines()).toContain("STATUS=ready"));
+    await eventually(() => expect(manager.lines()).toContain("STATUS=ready"), PATIENCE);
     expect(manager.lines().filter((line) => line.startsWith("STATUS="))).toHaveLength(2);
   });
 
   test.skipIf(process.platform !== "linux")("is notified on an abstract socket", async () => {
     using manager = startManager(`@sfp-notify-${process.pid}-${Date.now()}`);
     await using _ = await startRelayProcess({ env: manager.env });
-    await eventually(() => expect(manager.lines()).toContain("READY=1"));
+    await eventually(() => expect(manager.lines()).toContain("READY=1"), PATIENCE);
   });
 
   test("is notified of a reload with the monotonic time, and of its end", async () => {
@@ -88,7 +90,7 @@ describe("the service manager", () => {
     for (let reload = 1; reload <= 2; reload++) {
       const before = machineUsec();
       relay.signal("SIGHUP");
-      await eventually(() => expect(manager.listener.datagrams).toHaveLength(1 + 2 * reload));
+      await eventually(() => expect(manager.listener.datagrams).toHaveLength(1 + 2 * reload), PATIENCE);
       const after = machineUsec();
       const [reloading = "", done] = manager.listener.datagrams.slice(-2);
       const [, usec = ""] = /^RELOADING=1\nMONOTONIC_USEC=(\d+)$/.exec(reloading) ?? [];
@@ -103,12 +105,15 @@ describe("the service manager", () => {
     const { path } = manager.listener;
     manager.listener[Symbol.dispose]();
     await using relay = await startRelayProcess({ env: { ...manager.env, WATCHDOG_USEC: "200000" } });
+    const logged = () =>
+      relay.output().match(/WARN {2}service manager notification failed reason=.*ENOENT/g) ?? [];
+    await eventually(() => expect(logged()).toHaveLength(1), PATIENCE);
+    // Time for more of them.
     await sleep(300);
     expect((await rawGet(`${relay.httpUrl}/v1/ready`)).status).toBe(200);
-    const logged = relay.output().match(/WARN {2}service manager notification failed reason=.*ENOENT/g);
-    expect(logged).toHaveLength(1);
+    expect(logged()).toHaveLength(1);
     using later = new UnixDatagramListener(path);
-    await eventually(() => expect(later.datagrams).toContain("READY=1\nWATCHDOG=1\nSTATUS=ready"));
+    await eventually(() => expect(later.datagrams).toContain("READY=1\nWATCHDOG=1\nSTATUS=ready"), PATIENCE);
   });
 });
 
@@ -116,21 +121,22 @@ describe("the watchdog", () => {
   test("is notified twice per interval, and not while the process is stopped", async () => {
     using manager = startManager();
     await using relay = await startRelayProcess({ env: { ...manager.env, WATCHDOG_USEC: "400000" } });
-    await eventually(() => expect(count(manager.lines(), "WATCHDOG=1")).toBeGreaterThan(3));
+    await eventually(() => expect(count(manager.lines(), "WATCHDOG=1")).toBeGreaterThan(3), PATIENCE);
     relay.signal("SIGSTOP");
     await sleep(100);
     const before = count(manager.lines(), "WATCHDOG=1");
     await sleep(1_000);
     expect(count(manager.lines(), "WATCHDOG=1")).toBe(before);
     relay.signal("SIGCONT");
-    await eventually(() => expect(count(manager.lines(), "WATCHDOG=1")).toBeGreaterThan(before));
+    await eventually(() => expect(count(manager.lines(), "WATCHDOG=1")).toBeGreaterThan(before), PATIENCE);
   });
 
   test("is not notified if WATCHDOG_PID is another process", async () => {
     using manager = startManager();
     const env = { ...manager.env, WATCHDOG_USEC: "100000", WATCHDOG_PID: "1" };
     await using _ = await startRelayProcess({ env });
-    await sleep(500);
+    await eventually(() => expect(manager.lines()).toEqual(["READY=1", "STATUS=ready"]), PATIENCE);
+    await sleep(300);
     expect(manager.lines()).toEqual(["READY=1", "STATUS=ready"]);
   });
 });

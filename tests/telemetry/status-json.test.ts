@@ -4,9 +4,10 @@ import { join } from "node:path";
 import { brotliDecompressSync } from "node:zlib";
 import type { FeedStatus } from "../../src/telemetry/status/schema.ts";
 import { GrpcClient } from "../support/clients/grpc-client.ts";
+import { freePort } from "../support/common/free-port.ts";
 import { eventually } from "../support/common/wait.ts";
 import { ask } from "../support/relay/backed-up-relay.ts";
-import { startManagedRelay } from "../support/relay/managed-relay.ts";
+import { type ManagedRelay, startManagedRelay } from "../support/relay/managed-relay.ts";
 import { isOnDeno } from "../support/relay/runtime.ts";
 import { deleteFolders, newFolder } from "../support/sqlite/local-backups.ts";
 import { feedOf, masked, problemsOf, reported } from "../support/telemetry/status-report.ts";
@@ -15,6 +16,13 @@ import { startUpstream, status } from "../support/upstream/upstream.ts";
 
 const KEY = "secret-shown-0123456789abcdef";
 afterAll(deleteFolders);
+
+/**
+ * A relay whose revoked key made it unready would stay so. On a slow machine it may be unready for a moment, if the polls of the other
+ * key take longer than its limit.
+ */
+const staysReady = (managed: ManagedRelay) =>
+  eventually(async () => expect((await managed.get("/readyz")).status).toBe(200), { withinMs: 10_000 });
 
 describe("/status.json", () => {
   test("shows version, source, sizes and clients of each feed", async () => {
@@ -27,7 +35,11 @@ describe("/status.json", () => {
     using stream = client.streamConfigSpec({ sdkKey: KEY, version: 2 });
     await stream.next();
     const report = await reported(managed, (each) => {
-      expect(feedOf(each, KEY)).toMatchObject({ state: "fresh", last_poll: { outcome: "unchanged" } });
+      expect(feedOf(each, KEY)).toMatchObject({
+        state: "fresh",
+        last_poll: { outcome: "unchanged" },
+        streams: 1,
+      });
     });
     const json = feedOf(report, KEY);
     expect(json).toMatchObject({
@@ -80,7 +92,7 @@ describe("/status.json", () => {
   });
 
   test("follows an outage: failing, stale, and fresh again, with the last error kept", async () => {
-    await using upstream = await startUpstream();
+    await using upstream = await startUpstream({ port: await freePort() });
     publishKey(upstream, KEY);
     await using managed = await startManagedRelay({ upstream, pollIntervalS: 2 });
     await ask(managed.relay, KEY);
@@ -104,7 +116,7 @@ describe("/status.json", () => {
     const feed = feedOf(again, KEY);
     expect(feed).toMatchObject({ state: "fresh", failing_since: null });
     expect(feed.last_error?.reason).toBe("unreachable");
-  });
+  }, 90_000);
 
   test("distinguishes a key that upstream rejects from an upstream that fails", async () => {
     await using upstream = await startUpstream();
@@ -130,7 +142,7 @@ describe("/status.json", () => {
     await upstream.stop();
     const away = await reported(managed, (each) => expect(each.feeds_by_state.stale).toBe(2));
     expect(problemsOf(away)).toEqual([["stale_feeds", "Serving stale specs: upstream is unreachable"]]);
-  }, 20_000);
+  }, 90_000);
 
   test("names a preloaded key that upstream revokes with --clear-datastore-on-unauthorized; the relay stays ready", async () => {
     await using upstream = await startUpstream();
@@ -145,10 +157,10 @@ describe("/status.json", () => {
     ]);
     expect(report.state).toBe("degraded");
     await Bun.sleep(4_000);
-    expect((await managed.get("/readyz")).status).toBe(200);
+    await staysReady(managed);
     publishKey(upstream, KEY);
     await reported(managed, (each) => expect(each.state).toBe("ok"));
-  }, 20_000);
+  }, 60_000);
 
   test("names a preloaded key that upstream revokes and still serves it; the relay stays ready, also with --max-staleness-in-s", async () => {
     await using upstream = await startUpstream();
@@ -160,9 +172,9 @@ describe("/status.json", () => {
     const text = `Upstream no longer accepts SDK key ${masked(KEY)}: serving the last known config`;
     await reported(managed, (each) => expect(problemsOf(each)).toEqual([["keys_unauthorized", text]]));
     await Bun.sleep(3_500);
-    expect((await managed.get("/readyz")).status).toBe(200);
+    await staysReady(managed);
     expect((await ask(managed.relay, KEY)).status).toBe(200);
-  });
+  }, 60_000);
 
   test("shows a preloaded key without data from the start, and why the relay is not ready", async () => {
     await using upstream = await startUpstream();
@@ -210,7 +222,7 @@ describe("/status.json", () => {
       pollIntervalS: 20,
       args: ["--preload-sdk-keys", `@${file}`],
     });
-    const report = await reported(managed, (each) => expect(each.feeds_by_state.fresh).toBe(1_038), 25_000);
+    const report = await reported(managed, (each) => expect(each.feeds_by_state.fresh).toBe(1_038), 60_000);
     expect([report.feeds_total, report.feeds.length]).toEqual([1_040, 1_000]);
     const first = report.feeds.slice(0, 2).map(({ sdk_key: key, state }: FeedStatus) => [key, state]);
     const missing = masked("secret-many-0");
@@ -218,5 +230,5 @@ describe("/status.json", () => {
       [missing, "failing"],
       [missing, "failing"],
     ]);
-  });
+  }, 90_000);
 });

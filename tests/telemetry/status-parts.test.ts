@@ -31,8 +31,9 @@ describe("/status.json", () => {
     await rm(folder, { recursive: true });
     await writeFile(folder, "no folder");
     publishKey(upstream, KEY, 1);
-    const failing = await reported(managed, (each) => expect(each.local?.state).toBe("failing"));
-    expect(failing.local).toMatchObject({ behind_feeds: 1, bytes: null });
+    const failing = await reported(managed, (each) => {
+      expect(each.local).toMatchObject({ state: "failing", behind_feeds: 1, bytes: null });
+    });
     expect(problemsOf(failing)).toContainEqual(["local_failing", "Reads or writes of the local backup fail"]);
   });
 

@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { once } from "node:events";
 import https from "node:https";
-import { type AddressInfo, createServer } from "node:net";
+import { createServer } from "node:net";
 import { UpstreamEndpoint } from "../../src/upstream/endpoint.ts";
+import { freePort } from "../support/common/free-port.ts";
 import { describeWith } from "../support/common/needs.ts";
 import { Authority, type Pem, pemOf } from "../support/relay/pki.ts";
 
@@ -17,12 +18,12 @@ describeWith("openssl")("an upstream over TLS", () => {
 
   test("one failed handshake does not make an HTTP/1.1 upstream unreachable forever", async () => {
     const handshakeFailure = Buffer.from([21, 3, 3, 0, 2, 2, 40]);
+    const port = await freePort();
     const broken = createServer((socket) => {
       socket.on("error", () => undefined);
       socket.once("data", () => socket.end(handshakeFailure));
-    }).listen(0, "127.0.0.1");
+    }).listen(port, "127.0.0.1");
     await once(broken, "listening");
-    const { port } = broken.address() as AddressInfo;
     const baseUrl = `https://127.0.0.1:${port}`;
     const endpoint = new UpstreamEndpoint({ baseUrl, relayVersion: "test", proxied: false });
     const get = () =>

@@ -51,7 +51,7 @@ describe("if the preferred endpoint", () => {
       at.publish(KEY, 2);
       await at.serves(KEY, lcutOf(2));
     },
-    60_000,
+    120_000,
   );
 
   test("fails, that is one log line and one when it is back, and the page shows which one is in use", async () => {
@@ -71,15 +71,13 @@ describe("if the preferred endpoint", () => {
       expect(preferred).toMatchObject({ state: "failing", in_use: false, last_error: error });
       expect(other).toMatchObject({ state: "ok", in_use: true });
     });
-    const [begins = "", ...more] = at.lines("upstream endpoint failing");
-    expect(more).toEqual([]);
+    const begins = await at.line("upstream endpoint failing");
     for (const field of ["cause=unreachable", `endpoint=${at.preferred.url}`, `using=${at.other.url}`])
       expect(begins).toContain(field);
 
     await at.preferred.restart();
     await at.endpoints((preferred) => expect(preferred).toMatchObject({ state: "ok", in_use: true }));
-    const [ends = "", ...others] = at.lines("upstream endpoint works again");
-    expect(others).toEqual([]);
+    const ends = await at.line("upstream endpoint works again");
     for (const field of ["for_s=", `endpoint=${at.preferred.url}`, `using=${at.preferred.url}`])
       expect(ends).toContain(field);
     // From now on it is asked again, and the other one is not.
@@ -89,7 +87,7 @@ describe("if the preferred endpoint", () => {
     expect(await (await fetch(`${at.managed.url}/metrics`)).text()).toContain(
       `UpstreamEndpointAsked_count_total{endpoint="${hostOf(at.other)}",result="usable"}`,
     );
-  }, 60_000);
+  }, 120_000);
 
   test("works, and the other one does not, that is noticed before it is needed", async () => {
     await using at = await startTwoEndpoints();
@@ -100,10 +98,9 @@ describe("if the preferred endpoint", () => {
       expect(preferred).toMatchObject({ state: "ok", in_use: true });
       expect(other).toMatchObject({ state: "failing", in_use: false, last_success_at: null });
     });
-    expect(at.lines("upstream endpoint failing")).toEqual([
-      expect.stringMatching(new RegExp(`endpoint=${at.other.url} using=${at.preferred.url}`)),
-    ]);
-  }, 60_000);
+    const line = await at.line("upstream endpoint failing");
+    expect(line).toContain(`endpoint=${at.other.url} using=${at.preferred.url}`);
+  }, 120_000);
 
   test("is down, its polls are few", async () => {
     await using at = await startTwoEndpoints();
@@ -118,7 +115,7 @@ describe("if the preferred endpoint", () => {
       withinMs: 30_000,
     });
     expect(at.preferred.requests.length).toBeLessThan(keys.length);
-  }, 60_000);
+  }, 120_000);
 
   test("is silent, a first request is answered by the other one before the time limit", async () => {
     await using at = await startTwoEndpoints({ args: ["--http-read-timeout-in-s", "3600"] });
@@ -129,7 +126,7 @@ describe("if the preferred endpoint", () => {
       200,
       `upstream; host=${hostOf(at.other)}`,
     ]);
-  }, 30_000);
+  }, 60_000);
 
   test("and the other one fail, the log names both, and the last version is served", async () => {
     await using at = await startTwoEndpoints();
@@ -137,16 +134,15 @@ describe("if the preferred endpoint", () => {
     await at.ask(KEY);
     await at.preferred.stop();
     at.other.misbehave(status(502));
-    await eventually(() => expect(at.lines("upstream failing, serving last known config")).toHaveLength(1), {
-      withinMs: 20_000,
-    });
-    const detail = `${hostOf(at.preferred)}: connection refused; ${hostOf(at.other)}: upstream answered 502`;
-    expect(at.lines("upstream failing, serving")[0]).toContain(detail);
+    const line = await at.line("upstream failing, serving last known config");
+    // Usually the connection is refused, but it is cut if a request is under way when the server stops.
+    const detail = `${hostOf(at.preferred)}: [^;]*connection[^;]*; ${hostOf(at.other)}: upstream answered 502`;
+    expect(line).toMatch(new RegExp(detail));
     expect((await at.ask(KEY)).status).toBe(200);
     at.other.behave();
     at.publish(KEY, 1);
     await at.serves(KEY, lcutOf(1));
-  }, 60_000);
+  }, 120_000);
 });
 
 describe("401 of", () => {
@@ -166,7 +162,7 @@ describe("401 of", () => {
     await at.preferred.restart();
     publishKey(at.preferred, KEY, 1);
     await at.serves(KEY, lcutOf(1));
-  }, 60_000);
+  }, 120_000);
 
   test("the preferred one counts, although the other one accepts the key", async () => {
     await using at = await startTwoEndpoints({ args });
@@ -174,7 +170,7 @@ describe("401 of", () => {
     await at.ask(KEY);
     at.preferred.forget(KEY);
     await eventually(async () => expect((await at.ask(KEY)).status).toBe(401), { withinMs: 20_000 });
-  }, 60_000);
+  }, 120_000);
 });
 
 test("a relay of another region as second endpoint, which lags behind: no error, and no version goes back", async () => {
@@ -208,7 +204,7 @@ test("a relay of another region as second endpoint, which lags behind: no error,
   await using behind = await startRelayProcess({ env: { STATSIG_ENDPOINT: relay.httpUrl } });
   const answer = await fetch(`${behind.httpUrl}/v2/download_config_specs/${KEY}.json`);
   expect(answer.headers.get("x-sfp-source")).toBe("upstream");
-}, 60_000);
+}, 120_000);
 
 test("ID lists fail over as well", async () => {
   await using at = await startTwoEndpoints();
@@ -221,4 +217,4 @@ test("ID lists fail over as well", async () => {
   const answer = await fetch(url, { method: "POST", headers: { "statsig-api-key": KEY }, body: "{}" });
   expect(answer.status).toBe(200);
   expect(Object.keys((await answer.json()) as object)).toEqual(["one"]);
-}, 30_000);
+}, 60_000);

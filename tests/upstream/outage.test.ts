@@ -83,7 +83,7 @@ describe("while upstream is down", () => {
     publish(upstream, newer);
     await upstream.restart();
     expect(await stream.next()).toEqual({ spec: textsOf(newer).v2, lastUpdated: newer.lcut });
-  }, 20_000);
+  }, 60_000);
 
   test("a key that is not held gets 503 with Retry-After, or UNAVAILABLE, until upstream is back", async () => {
     const unseen = revision("secret-unseen", 0);
@@ -103,34 +103,39 @@ describe("while upstream is down", () => {
     expect((await stream.status()).code).toBe(unavailable);
 
     await upstream.restart();
-    await eventually(() => expectHttpServes(relay, unseen), { withinMs: 3_000 });
+    await eventually(() => expectHttpServes(relay, unseen), { withinMs: 20_000 });
     await expectGrpcServes(client, unseen);
-  }, 20_000);
+  }, 60_000);
 });
 
 describe("when upstream comes back with a newer version", () => {
-  test("every feed serves it within one interval plus a second", async () => {
-    const pollIntervalS = 2;
+  test("every feed serves it within one interval plus some seconds", async () => {
     const keys = ["secret-a", "secret-b", "secret-c"];
     await using upstream = await startUpstream();
     for (const key of keys) publish(upstream, revision(key, 0));
-    await using relay = await startRelayProcess({ upstream, pollIntervalS });
+    await using relay = await startRelayProcess({ upstream });
     using client = new GrpcClient(relay.grpcUrl);
     for (const key of keys) await expectHttpServes(relay, revision(key, 0));
     using stream = client.streamConfigSpec({ sdkKey: "secret-a", version: 2 });
     await stream.next();
 
     await upstream.stop();
-    // Long enough for an exponential backoff to be well past one interval.
-    await sleep(9_000);
+    // An exponential backoff would ask after 1, 3, 7 and 15 s.
+    await sleep(8_000);
     for (const key of keys) publish(upstream, revision(key, 1));
     await upstream.restart();
-    const withinMs = pollIntervalS * 1_000 + 1_000;
-    const served = keys.map((key) =>
-      eventually(() => expectHttpServes(relay, revision(key, 1)), { withinMs, everyMs: 50 }),
+    const withinMs = 5_000;
+    const { lcut } = revision("", 1);
+    const isServed = async (version: "v1" | "v2", key: string) =>
+      expect((await rawGet(specsUrl(relay, version, key))).headers["x-since-time"]).toBe(String(lcut));
+    const served = keys.flatMap((key) =>
+      (["v1", "v2"] as const).map((version) =>
+        eventually(() => isServed(version, key), { withinMs, everyMs: 100 }),
+      ),
     );
     const [streamed] = await Promise.all([stream.next(withinMs), ...served]);
-    expect(streamed.lastUpdated).toBe(revision("secret-a", 1).lcut);
+    expect(streamed.lastUpdated).toBe(lcut);
+    for (const key of keys) await eventually(() => expectHttpServes(relay, revision(key, 1)));
     await expectGrpcServes(client, revision("secret-c", 1));
-  }, 25_000);
+  }, 60_000);
 });

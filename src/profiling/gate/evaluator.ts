@@ -16,7 +16,13 @@ const NO_SUCH_GATE: GateVerdict = { isOn: false, rule: undefined, idList: undefi
  * starting it takes 30 to 40 ms, which is rarely needed. For config specs without the gate, none is started.
  */
 export class GateEvaluator implements AsyncDisposable {
+  readonly #limitMs: number;
   #calls: WorkerCalls<GateRequest, GateVerdict> | undefined;
+
+  /** `limitMs`: how long an evaluation may take. */
+  constructor(limitMs = EVALUATION_LIMIT_MS) {
+    this.#limitMs = limitMs;
+  }
 
   /**
    * Rejects with {@link GateUnreadable}, or with another error for operators if the Worker failed: that may pass. Call it again only when it
@@ -29,7 +35,7 @@ export class GateEvaluator implements AsyncDisposable {
       start: () => startWorker(new URL("./gate-worker.ts", import.meta.url)),
       // The call is rejected with the reason.
       onLost: () => {},
-      limitMs: EVALUATION_LIMIT_MS,
+      limitMs: this.#limitMs,
     });
     this.#calls = calls;
     try {

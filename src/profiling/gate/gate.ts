@@ -22,6 +22,8 @@ interface ProfilingGateOptions {
   /** Turns profiling on or off. Called for changes only; profiling is off at first. */
   readonly turn: (on: boolean) => void;
   readonly emit: EmitProfilingGateEvent;
+  /** How long an evaluation may take; by default as long as {@link GateEvaluator} says. */
+  readonly evaluationLimitMs?: number;
 }
 
 /** Between two tries in a row. */
@@ -39,12 +41,13 @@ export class ProfilingGate implements AsyncDisposable {
   /** The newest version, if it was not evaluated yet. */
   #next: Snapshot | undefined;
   #isBusy = false;
-  readonly #evaluator = new GateEvaluator();
+  readonly #evaluator: GateEvaluator;
   readonly #published = new WakeSignal();
   readonly #disposing = new AbortController();
 
   constructor(options: ProfilingGateOptions) {
     this.#options = options;
+    this.#evaluator = new GateEvaluator(options.evaluationLimitMs);
     const { store, sdkKey } = options;
     const feed = toGateFeed(sdkKey);
     const id = feedId(feed);

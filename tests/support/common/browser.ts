@@ -6,7 +6,11 @@ import { type Browser, type ConsoleMessage, chromium, type Page } from "playwrig
 /** Screenshots are kept for inspection, outside of the repository's files. */
 const SHOTS = fileURLToPath(new URL("../../output/status-page", import.meta.url));
 
-const ACTION_LIMIT_MS = 10_000;
+const ACTION_LIMIT_MS = 30_000;
+
+/** The browser's message for a relay that is down, or that ended while it had a request. */
+const OUTAGE =
+  /^Failed to load resource: net::ERR_(CONNECTION_(REFUSED|RESET|CLOSED)|EMPTY_RESPONSE|INCOMPLETE_CHUNKED_ENCODING|CONTENT_LENGTH_MISMATCH)/;
 
 export interface Look {
   /** Part of the names of its screenshots. */
@@ -51,8 +55,7 @@ export class OpenedPage implements AsyncDisposable {
   }
 
   #onConsole(message: ConsoleMessage): void {
-    // The browser's message for a relay that is down.
-    const isOutage = message.text().startsWith("Failed to load resource: net::ERR_CONNECTION_REFUSED");
+    const isOutage = OUTAGE.test(message.text());
     if (message.type() === "error" && !isOutage) this.errors.push(message.text());
   }
 

@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { FROM_SOURCES, isMainThread, preloadEnv, withPreload } from "./preload.ts";
 
 /**
@@ -14,8 +15,13 @@ export type Fault =
       readonly how: "throw" | "terminate" | "hang";
       readonly afterMs: Moment;
     }
-  /** The event loop of the main thread stops for `ms`. */
-  | { readonly kind: "block"; readonly ms: number; readonly afterMs: Moment }
+  /** The event loop of the main thread stops until this file exists, and for `maxMs` at most. */
+  | {
+      readonly kind: "block";
+      readonly untilFile: string;
+      readonly maxMs: number;
+      readonly afterMs: Moment;
+    }
   /** An error that nothing catches. With `sinceWorker`, the time counts from the start of a Worker of this script. */
   | {
       readonly kind: "throw" | "reject";
@@ -121,14 +127,17 @@ if (faults.length > 0 && isMainThread) {
     }
   };
   for (const fault of faults) {
-    if (fault.kind === "block") schedule(() => block(fault.ms), fault.afterMs);
+    if (fault.kind === "block") schedule(() => block(fault), fault.afterMs);
     if ((fault.kind === "throw" || fault.kind === "reject") && fault.sinceWorker === undefined) arm(fault);
   }
 }
 
 /** Stops the event loop of this thread. */
-function block(ms: number): void {
-  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
+function block({ untilFile, maxMs }: Extract<Fault, { kind: "block" }>): void {
+  const LOOK_EVERY_MS = 20;
+  const cell = new Int32Array(new SharedArrayBuffer(4));
+  const looks = maxMs / LOOK_EVERY_MS;
+  for (let look = 0; look < looks && !existsSync(untilFile); look++) Atomics.wait(cell, 0, 0, LOOK_EVERY_MS);
 }
 
 function arm({ kind, afterMs, everyMs }: Extract<Fault, { kind: "throw" | "reject" }>): void {

@@ -2,6 +2,7 @@ import { type Clock, systemClock } from "../../../src/platform/clock.ts";
 
 /** A clock with real time whose long waits a test can end early. */
 export class WakingClock implements Clock {
+  #stoppedAtMs: number | undefined;
   readonly #sleepers = new Map<AbortController, number>();
 
   now(): number {
@@ -9,7 +10,12 @@ export class WakingClock implements Clock {
   }
 
   elapsed(): number {
-    return systemClock.elapsed();
+    return this.#stoppedAtMs ?? systemClock.elapsed();
+  }
+
+  /** Moves `elapsed`, which moves by itself no more from the first call on. Waits still take real time. */
+  pass(ms: number): void {
+    this.#stoppedAtMs = this.elapsed() + ms;
   }
 
   async sleep(ms: number, signal: AbortSignal): Promise<void> {

@@ -70,8 +70,13 @@ export class IdListRelay implements AsyncDisposable {
   /** Advances the clock to the next poll of every key, and waits until upstream got the requests. */
   async poll(): Promise<void> {
     const before = this.upstream.manifestsAsked();
-    // The interval is longer than a minute, because a random part is added.
-    const polls = this.clock.wake(60_000.001, 66_000);
+    const polls = await eventually(() => {
+      // The interval is longer than a minute, because a random part is added.
+      const woken = this.clock.wake(60_000.001, 66_000);
+      // Upstream has the request of the poll before, and the relay may not have its response yet.
+      if (woken === 0) throw new Error("no key waits for its next poll");
+      return woken;
+    });
     await eventually(() => {
       if (this.upstream.manifestsAsked() < before + polls) throw new Error("upstream was not asked");
     });

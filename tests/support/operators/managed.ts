@@ -16,7 +16,7 @@ export class StoryRelay implements AsyncDisposable {
   static async start(options: RelayOptions): Promise<StoryRelay> {
     const port = options.isBare ? {} : { SFP_MANAGEMENT_PORT: String(await freePort()) };
     const env = { ...port, SFP_MANAGEMENT_TOKEN: STORY_TOKEN, ...options.env };
-    const managed = { ...options, env };
+    const managed = { ...options, env, httpPort: await freePort() };
     return new StoryRelay(managed, await startRelayProcess(managed));
   }
 
@@ -35,9 +35,8 @@ export class StoryRelay implements AsyncDisposable {
 
   /** Ends the process as `signal` does, and starts another one on the same ports. */
   async restart(signal: NodeJS.Signals = "SIGTERM"): Promise<void> {
-    const { httpPort } = this.#relay;
     await this.#relay.stop(signal);
-    this.#relay = await startRelayProcess({ ...this.#options, httpPort });
+    this.#relay = await startRelayProcess(this.#options);
   }
 
   [Symbol.asyncDispose](): Promise<void> {

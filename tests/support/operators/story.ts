@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { exitOf } from "../common/exit-of.ts";
 import { freePort } from "../common/free-port.ts";
 import { Output } from "../common/output.ts";
-import { within } from "../common/wait.ts";
+import { eventually, within } from "../common/wait.ts";
 import { servingAddresses } from "../relay/relay-process.ts";
 import { relayCommand } from "../relay/run-relay.ts";
 import { PRELUDE, STORIES } from "./story-text.ts";
@@ -90,6 +90,15 @@ export class Story implements AsyncDisposable {
   /** Runs the next block to its end, and returns what it printed. Throws unless its exit code is 0. */
   run(): Promise<string> {
     return this.execute(this.#nextBlock());
+  }
+
+  /**
+   * Runs the next block, which must be one that may be repeated, until `check` does not throw for what it printed: a busy machine may need
+   * more time than the text gives. Throws what `check` did at the time limit.
+   */
+  async runUntil(check: (shown: string) => void): Promise<void> {
+    const block = this.#nextBlock();
+    await eventually(async () => check(await this.execute(block)), { withinMs: 20_000, everyMs: 500 });
   }
 
   /** As {@link run}, for commands that are not in the text. */

@@ -5,8 +5,10 @@ export interface RequestPlan {
   readonly headers?: Readonly<Record<string, string>>;
   readonly redirect?: "manual";
   readonly decompress?: false;
-  /** From the start. By default nothing is aborted. */
+  /** By default nothing is aborted. */
   readonly abortAfterMs?: number;
+  /** Since when `abortAfterMs` counts: from the start by default, or from the headers of the response. */
+  readonly abortFrom?: "headers";
   /** Time between the headers and the first read of the body. */
   readonly readAfterMs?: number;
 }

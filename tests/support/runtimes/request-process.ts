@@ -14,17 +14,20 @@ function codeOf(error: unknown): string {
 async function send({
   url,
   abortAfterMs,
+  abortFrom,
   readAfterMs = 0,
   ...options
 }: RequestPlan): Promise<RequestOutcome> {
   const aborted = new AbortController();
-  if (abortAfterMs !== undefined) setTimeout(() => aborted.abort("the reason"), abortAfterMs);
+  const abortLater = () => setTimeout(() => aborted.abort("the reason"), abortAfterMs);
+  if (abortAfterMs !== undefined && abortFrom === undefined) abortLater();
   let response: Response;
   try {
     response = await sendRequest(url, { ...options, signal: aborted.signal });
   } catch (error) {
     return { failed: "request", code: codeOf(error) };
   }
+  if (abortFrom === "headers") abortLater();
   await sleep(readAfterMs);
   try {
     return { status: response.status, text: await response.text() };

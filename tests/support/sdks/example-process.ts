@@ -36,7 +36,7 @@ export function runExample(name: string, { env, gate = "gate_public" }: ExampleR
     async stop() {
       const closed = once(child, "close");
       child.kill("SIGTERM");
-      await within(closed, 10_000, "the example to end");
+      await within(closed, 20_000, "the example to end");
       return child.exitCode;
     },
     [Symbol.dispose]: () => {

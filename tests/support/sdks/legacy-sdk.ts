@@ -18,7 +18,7 @@ export function startLegacySdk({ sdkKey, httpUrl, options = {} }: LegacySdkOptio
     apiForDownloadConfigSpecs: `${httpUrl}/v1`,
     apiForGetIdLists: `${httpUrl}/v1`,
     rulesetsSyncIntervalMs: legacySyncIntervalMs,
-    initTimeoutMs: 5_000,
+    initTimeoutMs: 15_000,
     initStrategyForIP3Country: "none",
     disableIdListsSync: true,
     disableAllLogging: true,

@@ -41,7 +41,7 @@ const core = async (sdkKey, { redisUrl, ...options }) => {
     },
     // This SDK only syncs by itself, at the configured interval.
     syncIdLists: () => undefined,
-    stop: () => client.shutdown(1_000),
+    stop: () => client.shutdown(10_000),
   };
 };
 
@@ -69,7 +69,7 @@ const legacy = async (sdkKey, { redisUrl, ...options }) => {
       return about(config.value, config.getRuleID(), config.getEvaluationDetails());
     },
     syncIdLists: () => statsig.syncIdLists(),
-    stop: () => statsig.shutdown(1_000),
+    stop: () => statsig.shutdown(10_000),
   };
 };
 

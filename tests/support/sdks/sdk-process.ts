@@ -53,7 +53,7 @@ export class SdkProcess implements AsyncDisposable {
   static async start(sdk: "core" | "legacy", sdkKey: string, options: object): Promise<SdkProcess> {
     const started = new SdkProcess();
     try {
-      started.initialised = (await started.#send(0, { sdk, sdkKey, options }, 20_000)) as Initialised;
+      started.initialised = (await started.#send(0, { sdk, sdkKey, options }, 25_000)) as Initialised;
       return started;
     } catch (error) {
       await started[Symbol.asyncDispose]();
@@ -111,7 +111,7 @@ export class SdkProcess implements AsyncDisposable {
     if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) return;
     const exited = once(child, "exit");
     child.stdin.end(`${JSON.stringify({ ask: "stop" })}\n`);
-    await within(exited, 3_000, "SDK to stop").catch(() => child.kill("SIGKILL"));
+    await within(exited, 15_000, "SDK to stop").catch(() => child.kill("SIGKILL"));
   }
 
   #ask(
@@ -120,7 +120,7 @@ export class SdkProcess implements AsyncDisposable {
     userID: string,
   ): Promise<unknown> {
     const id = ++this.#asked;
-    return this.#send(id, { id, ask, name, userID }, 5_000);
+    return this.#send(id, { id, ask, name, userID }, 20_000);
   }
 
   async #send(id: number, message: object, timeoutMs: number): Promise<unknown> {

@@ -5,6 +5,9 @@ import { within } from "../common/wait.ts";
 import type { CountedRelay } from "./counted-relay.ts";
 import { HTTP_STREAMS, type HttpStream, httpStreamRequest } from "./http-stream-request.ts";
 
+/** The first stream of a key waits until upstream has responded. */
+const OPENING_LIMIT_MS = 20_000;
+
 export interface Admitted {
   readonly opened: number;
   readonly refused: number;
@@ -36,17 +39,25 @@ export async function countAdmitted(
   const openHttp = async (kind: HttpStream) => {
     const connection = clients.use(await RawConnection.open(relay.httpUrl));
     connection.write(httpStreamRequest(kind, { sdkKey }));
-    return connection.until("a message or an error", (received) => {
-      const text = received.toString("latin1");
-      if (REFUSED.test(text)) return false;
-      return ADMITTED.test(text) ? true : undefined;
-    });
+    return connection.until(
+      "a message or an error",
+      (received) => {
+        const text = received.toString("latin1");
+        if (REFUSED.test(text)) return false;
+        return ADMITTED.test(text) ? true : undefined;
+      },
+      OPENING_LIMIT_MS,
+    );
   };
   const opening = [
     ...Array.from({ length: grpc }, openGrpc),
     ...HTTP_STREAMS.flatMap((kind) => Array.from({ length: http }, () => openHttp(kind))),
   ];
-  const results = await within(Promise.all(opening), 10_000, "every stream to open or to be refused");
+  const results = await within(
+    Promise.all(opening),
+    OPENING_LIMIT_MS,
+    "every stream to open or to be refused",
+  );
   const opened = results.filter((isOpen) => isOpen).length;
   return { opened, refused: results.length - opened };
 }

@@ -145,6 +145,6 @@ async function everywhere(places: readonly MetricPlace[], metrics: readonly stri
       const unseen = places.flatMap((place) => unseenBy(place, metrics));
       if (unseen.length > 0) throw new Error(`not seen: ${unseen.join(", ")}`);
     },
-    { withinMs: 15_000, everyMs: 100 },
+    { withinMs: 30_000, everyMs: 100 },
   );
 }

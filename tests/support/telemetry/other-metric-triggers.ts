@@ -30,7 +30,14 @@ function post({ relay }: MonitoredRelay, sdkKey: string, body: object): Promise<
 
 const LINES = "+aaaaaaaa\n+bbbbbbbb\n";
 
-/** Triggers for everything but config specs. */
+/** What other triggers count at the same time may be lost with it. */
+export const LOSS_TRIGGER: MetricTrigger = {
+  what: "a sink responds with an error",
+  metrics: ["MeasurementsDropped"],
+  run: (at) => at.loseMeasurements(),
+};
+
+/** Triggers for everything but config specs. They may run at the same time. */
 export const OTHER_TRIGGERS: readonly MetricTrigger[] = [
   {
     what: "a relay runs with a backup, files of config specs, a certificate, a damaged spool, and sinks",
@@ -54,11 +61,6 @@ export const OTHER_TRIGGERS: readonly MetricTrigger[] = [
     what: "an uncaught error in the relay process",
     metrics: ["UnexpectedError"],
     run: ({ relay }) => relay.signal("SIGWINCH"),
-  },
-  {
-    what: "a sink responds with an error",
-    metrics: ["MeasurementsDropped"],
-    run: (at) => at.loseMeasurements(),
   },
   {
     what: "Google Cloud wants a profile",

@@ -46,9 +46,12 @@ export const treesIn = ({ spans }: OtlpReceiver): SpanTree[] => SpanTree.of(span
 
 /** Waits for at least `count` traces whose root span has this name, and returns them. */
 export function treesWith(receiver: OtlpReceiver, root: string, count = 1): Promise<SpanTree[]> {
-  return eventually(() => {
-    const trees = treesIn(receiver).filter(({ roots }) => roots[0]?.name === root);
-    if (trees.length < count) throw new Error(`${trees.length} traces begin with "${root}"`);
-    return trees;
-  });
+  return eventually(
+    () => {
+      const trees = treesIn(receiver).filter(({ roots }) => roots[0]?.name === root);
+      if (trees.length < count) throw new Error(`${trees.length} traces begin with "${root}"`);
+      return trees;
+    },
+    { withinMs: 15_000 },
+  );
 }

@@ -24,7 +24,7 @@ export const problemsOf = ({ problems }: StatusReport): readonly (readonly strin
 export function reported(
   managed: ManagedRelay,
   check: (report: StatusReport) => void,
-  withinMs = 10_000,
+  withinMs = 20_000,
 ): Promise<StatusReport> {
   return eventually(
     async () => {

@@ -1,4 +1,5 @@
 import { createSocket, type Socket } from "node:dgram";
+import { freePort } from "../common/free-port.ts";
 
 /** A StatsD agent on a UDP port of the loopback interface. */
 export class UdpListener implements Disposable {
@@ -28,8 +29,5 @@ export class UdpListener implements Disposable {
   }
 }
 
-/** Returns a UDP port that is not in use. */
-export async function unusedUdpPort(): Promise<number> {
-  using listener = await UdpListener.start();
-  return listener.port;
-}
+/** Returns a UDP port on which nothing listens, and that no other test gets. */
+export const unusedUdpPort = (): Promise<number> => freePort();

@@ -4,9 +4,12 @@ import { type AddressInfo, createServer, type Server, type Socket } from "node:n
 export class FixedReplyServer implements AsyncDisposable {
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
+  /** The connections so far. */
+  accepted = 0;
 
   private constructor(answer: string) {
     this.#server = createServer((socket) => {
+      this.accepted++;
       this.#sockets.add(socket);
       socket.on("error", () => undefined);
       socket.on("close", () => this.#sockets.delete(socket));
@@ -18,6 +21,11 @@ export class FixedReplyServer implements AsyncDisposable {
     const server = new FixedReplyServer(answer);
     await new Promise<void>((resolve) => server.#server.listen(0, "127.0.0.1", resolve));
     return server;
+  }
+
+  /** The connections that neither side has closed. */
+  get open(): number {
+    return this.#sockets.size;
   }
 
   get port(): number {

@@ -21,6 +21,8 @@ export interface TwoEndpoints extends AsyncDisposable {
   endpoints(check: (preferred: EndpointStatus, other: EndpointStatus) => void): Promise<void>;
   /** Returns the log lines that contain a text. */
   lines(text: string): readonly string[];
+  /** Waits for the log line that contains a text. Rejects if there are several. */
+  line(text: string): Promise<string>;
 }
 
 export async function startTwoEndpoints(options: RelayOptions = {}): Promise<TwoEndpoints> {
@@ -31,8 +33,13 @@ export async function startTwoEndpoints(options: RelayOptions = {}): Promise<Two
   const managed = stack.use(await startManagedRelay({ ...options, env }));
   const { relay } = managed;
   const ask = (sdkKey: string) => rawGet(`${relay.httpUrl}/v2/download_config_specs/${sdkKey}.json`);
+  const lines = (text: string) =>
+    relay
+      .output()
+      .split("\n")
+      .filter((line) => line.includes(text));
   return {
-    ...{ preferred, other, managed, ask },
+    ...{ preferred, other, managed, ask, lines },
     publish(sdkKey, number = 0) {
       for (const upstream of [preferred, other]) publishKey(upstream, sdkKey, number);
     },
@@ -47,11 +54,14 @@ export async function startTwoEndpoints(options: RelayOptions = {}): Promise<Two
       };
       await eventually(look, { withinMs: 20_000 });
     },
-    lines: (text) =>
-      relay
-        .output()
-        .split("\n")
-        .filter((line) => line.includes(text)),
+    line: (text) =>
+      eventually(
+        () => {
+          expect(lines(text)).toHaveLength(1);
+          return lines(text)[0] ?? "";
+        },
+        { withinMs: 20_000 },
+      ),
     [Symbol.asyncDispose]: () => stack.disposeAsync(),
   };
 }

@@ -1,8 +1,9 @@
 import { createServer, type ServerResponse } from "node:http";
 import { createServer as createHttp2Server, createSecureServer, type Http2ServerResponse } from "node:http2";
 import { createServer as createHttpsServer } from "node:https";
-import type { AddressInfo, Server, Socket } from "node:net";
+import type { Server, Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
+import { freePort } from "../common/free-port.ts";
 import type { Exchange } from "./upstream-faults.ts";
 import { readRequest } from "./upstream-request.ts";
 
@@ -51,9 +52,10 @@ export class UpstreamListener {
     this.#onExchange = onExchange;
   }
 
-  /** Listens on the previous port, the first time on any free one. */
+  /** Listens on the previous port, the first time on one that no other test gets while this is closed. */
   async open(): Promise<void> {
     if (this.#server !== undefined) return;
+    if (this.port === 0) this.port = await freePort();
     const server = createAnyServer(this.#protocol, ({ request, response }) => {
       this.#onExchange({ request, response, hangUp: (how) => this.#hangUp(request.clientPort, how) });
     });
@@ -67,7 +69,6 @@ export class UpstreamListener {
     server.once("error", reject);
     server.listen(this.port, "127.0.0.1", resolve);
     await promise;
-    this.port = (server.address() as AddressInfo).port;
     this.#server = server;
   }
 
