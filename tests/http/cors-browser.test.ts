@@ -19,7 +19,7 @@ describeWith("chromium")("a page of an allowed origin", () => {
   beforeAll(async () => {
     browser = owned.use(await startBrowser());
     page = owned.use(await servePage(`${import.meta.dir}/../support/clients/page-rpcs.ts`));
-  });
+  }, 60_000);
   afterAll(() => owned.disposeAsync());
 
   const open = async (origins: string) => {
@@ -74,7 +74,7 @@ describeWith("chromium")("a page of an allowed origin", () => {
         .then((response) => ({ status: response.status, source: response.headers.get("x-sfp-source") }))`,
     );
     expect(response).toEqual({ status: 200, source: expect.any(String) });
-  }, 30_000);
+  }, 60_000);
 
   test("of an origin that is not allowed can do none of it", async () => {
     await using opened = await open("https://console.example");
@@ -83,5 +83,5 @@ describeWith("chromium")("a page of an allowed origin", () => {
       const { error } = await opened.rpc(protocol, SDK_KEY, false);
       expect(error).toContain("Failed to fetch");
     }
-  }, 30_000);
+  }, 60_000);
 });

@@ -12,6 +12,7 @@ import { forKey, publishKey } from "../support/upstream/published-key.ts";
 
 const { afterAll, beforeAll, describe, test } = testsWith("openssl");
 
+const PATIENCE = { withinMs: 15_000 };
 const HOST = "Host: localhost\r\n";
 const STREAM = "/statsig_forward_proxy.StatsigForwardProxy/StreamConfigSpec";
 
@@ -39,7 +40,7 @@ describe.each(["http", "https"] as const)("HTTP/1.1 on the %s port", (protocol) 
     const ended = new Promise((resolve) => socket.once("end", resolve));
     socket.on("error", () => undefined);
     socket.end(get(started.heldPath) + get(specPath(sdkKey)));
-    await within(ended, 5_000, "the end of the responses");
+    await within(ended, 15_000, "the end of the responses");
     expect(text.match(/HTTP\/1\.1 200 OK/g)).toHaveLength(2);
     socket.destroy();
   });
@@ -50,16 +51,16 @@ describe.each(["http", "https"] as const)("HTTP/1.1 on the %s port", (protocol) 
       connection.write(byte);
       await new Promise((resolve) => setImmediate(resolve));
     }
-    await eventually(() => expect(connection.statuses).toEqual([200]));
+    await eventually(() => expect(connection.statuses).toEqual([200]), PATIENCE);
   });
 
   test("HTTP/1.0 without Host: the connection closes after the response, unless the client asks to keep it", async () => {
     using connection = await open();
     connection.write("GET /v1/health HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
-    await eventually(() => expect(connection.statuses).toEqual([200]));
+    await eventually(() => expect(connection.statuses).toEqual([200]), PATIENCE);
     expect(connection.text).toMatch(/\r\nconnection: keep-alive\r\n/i);
     connection.write("GET /v1/health HTTP/1.0\r\n\r\n");
-    await connection.closed(5_000);
+    await connection.closed(15_000);
     expect(connection.statuses).toEqual([200, 200]);
   });
 
@@ -68,17 +69,17 @@ describe.each(["http", "https"] as const)("HTTP/1.1 on the %s port", (protocol) 
     const upgrade =
       "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABk\r\n";
     connection.write(get(started.heldPath, upgrade) + get("/nowhere"));
-    await eventually(() => expect(connection.statuses).toEqual([200, 404]));
+    await eventually(() => expect(connection.statuses).toEqual([200, 404]), PATIENCE);
     connection.write(
       `POST /v1/get_id_lists HTTP/1.1\r\n${HOST}${upgrade}statsig-api-key: secret-held\r\nContent-Length: 2\r\n\r\n{}`,
     );
-    await eventually(() => expect(connection.statuses).toEqual([200, 404, 200]));
+    await eventually(() => expect(connection.statuses).toEqual([200, 404, 200]), PATIENCE);
   });
 
   test.each(["PUT", "OPTIONS", "TRACE", "CONNECT", "QUERY"])("%s is rejected", async (method) => {
     using connection = await open();
     connection.write(`${method} /nowhere HTTP/1.1\r\n${HOST}Connection: close\r\n\r\n`);
-    await connection.closed(5_000);
+    await connection.closed(15_000);
     expect([400, 404]).toContain(connection.statuses[0] ?? 0);
     expect(connection.statuses).toHaveLength(1);
   });
@@ -88,7 +89,7 @@ describe.each(["http", "https"] as const)("HTTP/1.1 on the %s port", (protocol) 
     const count = 5_000;
     connection.write(get("/v1/health").repeat(count - 1) + get("/nowhere"));
     expect(await started.statusOf(protocol)).toBe(200);
-    await eventually(() => expect(connection.statuses).toHaveLength(count), { withinMs: 15_000 });
+    await eventually(() => expect(connection.statuses).toHaveLength(count), { withinMs: 25_000 });
     expect(connection.statuses.slice(0, -1).every((status) => status === 200)).toBe(true);
     expect(connection.statuses.at(-1)).toBe(404);
   });
@@ -96,7 +97,7 @@ describe.each(["http", "https"] as const)("HTTP/1.1 on the %s port", (protocol) 
   test("responses have Date and Keep-Alive headers", async () => {
     using connection = await open();
     connection.write(get(started.heldPath) + get("/nowhere"));
-    await eventually(() => expect(connection.statuses).toEqual([200, 404]));
+    await eventually(() => expect(connection.statuses).toEqual([200, 404]), PATIENCE);
     const dates = [...connection.text.matchAll(/\r\ndate: ([^\r]+ GMT)\r\n/gi)].map(([, date]) => date ?? "");
     expect(dates).toHaveLength(2);
     for (const date of dates) expect(Math.abs(Date.parse(date) - Date.now())).toBeLessThan(60_000);
@@ -116,10 +117,13 @@ describe.each(["http", "https"] as const)("HTTP/1.1 on the %s port", (protocol) 
       await eventually(async () => {
         using connection = await RawConnection.open(own.relay.urlOf(protocol));
         connection.write(stream() + more);
+        const message = await connection.until(
+          "a message",
+          () => /"(spec|error)":/.exec(connection.text)?.[1],
+        );
         // Above the limit (-g) an error is sent in place of specs.
-        await connection.until("specs", () => (connection.text.includes('"spec":') ? true : undefined), 500);
-        expect(connection.statuses).toEqual([200]);
-      });
+        expect([message, connection.statuses]).toEqual(["spec", [200]]);
+      }, PATIENCE);
     }
   });
 
@@ -144,7 +148,7 @@ describe.each(["http", "https"] as const)("HTTP/1.1 on the %s port", (protocol) 
       expect(await own.statusOf(protocol, "/v1/health")).toBe(200);
     }
     // Each copy would be 13 MB.
-    expect(own.relay.rssBytes() - before).toBeLessThan(200 * 1024 * 1024);
+    await eventually(() => expect(own.relay.rssBytes() - before).toBeLessThan(200 * 1024 * 1024), PATIENCE);
   });
 });
 
@@ -161,21 +165,13 @@ describeWith("curl")("curl", () => {
         })),
         statsigMetadata: {},
       });
-      const { status, took } = await timed(() =>
-        curl(
-          ...["-k", "--http1.1", "-H", "Expect: 100-continue", "-H", "statsig-api-key: secret-held"],
-          ...["--data-binary", events, `${started.relay.urlOf(protocol)}/v1/log_event`],
-        ),
+      // Without a response, curl would send the body after its time limit.
+      const { status } = await curl(
+        ...["-k", "--http1.1", "-H", "Expect: 100-continue", "--expect100-timeout", "60", "-m", "25"],
+        ...["-H", "statsig-api-key: secret-held", "--data-binary", events],
+        `${started.relay.urlOf(protocol)}/v1/log_event`,
       );
       expect(status).toBe(202);
-      // curl sends the body after a second without a response.
-      expect(took).toBeLessThan(900);
     },
   );
 });
-
-async function timed(ask: () => Promise<{ readonly status: number }>) {
-  const began = performance.now();
-  const { status } = await ask();
-  return { status, took: performance.now() - began };
-}

@@ -30,8 +30,8 @@ const started = async (args: readonly string[] = []): Promise<TlsRelay> => {
   return relay;
 };
 
-/** Reads chunk by chunk with a pause after each. Resolves with the number of bytes. */
-async function readSlowly(url: string, head: string): Promise<number> {
+/** Reads chunk by chunk with a pause after each, and calls `onChunk` before each pause. Resolves with the number of bytes. */
+async function readSlowly(url: string, head: string, onChunk = () => {}): Promise<number> {
   const { hostname, port, protocol } = new URL(url);
   const to = { host: hostname, port: Number(port), allowHalfOpen: true };
   const socket = protocol === "http:" ? connect(to) : connectTls({ ...to, rejectUnauthorized: false });
@@ -42,6 +42,7 @@ async function readSlowly(url: string, head: string): Promise<number> {
   socket.write(head);
   for await (const chunk of socket.iterator({ destroyOnReturn: false })) {
     bytes += (chunk as Buffer).length;
+    onChunk();
     await sleep((PAUSE_MS * (chunk as Buffer).length) / CHUNK_BYTES);
   }
   socket.destroy();
@@ -65,8 +66,9 @@ describe.each(["http", "https"] as const)("a client that reads slowly on the %s 
   test("receives all of a response that is being sent at SIGTERM", async () => {
     await using relay = await started(["--shutdown-grace-in-s", "20"]);
     const head = `GET ${specPath(KEY)} HTTP/1.1\r\nHost: a\r\n\r\n`;
-    const read = readSlowly(relay.relay.urlOf(protocol), head);
-    await sleep(300);
+    const begun = Promise.withResolvers<void>();
+    const read = readSlowly(relay.relay.urlOf(protocol), head, begun.resolve);
+    await Promise.race([begun.promise, read]);
     relay.relay.signal("SIGTERM");
     expect(await read).toBeGreaterThan(BYTES);
     expect(await relay.relay.exited()).toBe(0);
@@ -85,6 +87,9 @@ test("a stream over plain HTTP ends at SIGTERM with its last message, also witho
   await connection.until("specs", () => (connection.text.includes('"spec":') ? true : undefined));
   const began = performance.now();
   expect(await relay.stop()).toBe(0);
-  expect(performance.now() - began).toBeLessThan(5_000);
-  await eventually(() => expect(connection.text).toContain("The relay is shutting down"));
+  // Within the grace period. The connection is still read from for two seconds.
+  expect(performance.now() - began).toBeLessThan(8_000);
+  await eventually(() => expect(connection.text).toContain("The relay is shutting down"), {
+    withinMs: 15_000,
+  });
 });

@@ -7,10 +7,11 @@ import managementDocument from "../../src/http/management/documents/openapi.json
 import clientDocument from "../../src/http/management/documents/openapi-clients.json";
 import statusSchema from "../../src/http/management/documents/status.schema.json";
 import { type OpenApi, operationsOf, ResponseChecker } from "../support/common/openapi.ts";
+import { eventually } from "../support/common/wait.ts";
 import { startManagedRelay } from "../support/relay/managed-relay.ts";
 import { feedOf, reported } from "../support/telemetry/status-report.ts";
 import { FIRST_LCUT, publishKey } from "../support/upstream/published-key.ts";
-import { startUpstream } from "../support/upstream/upstream.ts";
+import { status as failing, startUpstream } from "../support/upstream/upstream.ts";
 
 const KEY = "secret-documented-0123456789";
 const TOKEN = "token-for-operators-0123456789";
@@ -164,16 +165,25 @@ describe("responses match the OpenAPI documents", () => {
     await using managed = await startManagedRelay({ upstream, env, args: ["--preload-sdk-keys", KEY] });
     const checker = new ResponseChecker(managementDocument as OpenApi);
     const headers = { authorization: `Bearer ${TOKEN}` };
-    for (const [body, expected] of [
-      [JSON.stringify({ key: KEY }), 200],
-      [JSON.stringify({ key: KEY }), 429],
-      [JSON.stringify({ key: "secret-unknown" }), 404],
-      ["nonsense", 400],
-    ] as const) {
-      const response = await fetch(`${managed.url}/v1/invalidate`, { method: "POST", headers, body });
-      expect([body, response.status]).toEqual([body, expected]);
-      await checker.expect("POST", "/v1/invalidate", response);
-    }
+    const order = (body: string) => fetch(`${managed.url}/v1/invalidate`, { method: "POST", headers, body });
+    const known = JSON.stringify({ key: KEY });
+    const first = await order(known);
+    // An order for this key within a second after another one.
+    const tooSoon = await eventually(
+      async () => {
+        const response = await order(known);
+        expect(response.status).toBe(429);
+        return response;
+      },
+      { everyMs: 0 },
+    );
+    const [unknown, nonsense] = [
+      await order(JSON.stringify({ key: "secret-unknown" })),
+      await order("nonsense"),
+    ];
+    const responses = [first, tooSoon, unknown, nonsense];
+    expect(responses.map(({ status }) => status)).toEqual([200, 429, 404, 400]);
+    for (const response of responses) await checker.expect("POST", "/v1/invalidate", response);
   });
 
   test("of versions, pins and config specs", async () => {
@@ -209,7 +219,9 @@ describe("responses match the OpenAPI documents", () => {
   });
 
   test("of a relay that is not ready, and of one whose operator API is off", async () => {
-    await using managed = await startManagedRelay({ args: ["--preload-sdk-keys", KEY] });
+    await using upstream = await startUpstream();
+    upstream.misbehave(failing(500));
+    await using managed = await startManagedRelay({ upstream, args: ["--preload-sdk-keys", KEY] });
     const checker = new ResponseChecker(managementDocument as OpenApi);
     await checker.expect("GET", "/readyz", await fetch(`${managed.url}/readyz`));
     const off = await fetch(`${managed.url}/v1/pins`);

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import type { Browser } from "playwright-core";
 import type { PageStream, Watched } from "../support/clients/page-streams.ts";
 import { OpenedPage, startBrowser } from "../support/common/browser.ts";
+import { freePort } from "../support/common/free-port.ts";
 import { describeWith } from "../support/common/needs.ts";
 import { type ServedPage, servePage } from "../support/common/served-page.ts";
 import { eventually } from "../support/common/wait.ts";
@@ -12,6 +13,7 @@ import { startUpstream } from "../support/upstream/upstream.ts";
 
 const SDK_KEY = "secret-watched-by-a-page";
 const LOOK = { name: "watching", width: 800, height: 600, colorScheme: "light" } as const;
+const PATIENCE = { withinMs: 20_000 };
 const STREAMS: readonly PageStream[] = ["EventSource", "connect", "grpc-web"];
 
 describeWith("chromium")("a page of another origin", () => {
@@ -21,27 +23,24 @@ describeWith("chromium")("a page of another origin", () => {
   beforeAll(async () => {
     browser = owned.use(await startBrowser());
     page = owned.use(await servePage(`${import.meta.dir}/../support/clients/page-streams.ts`));
-  }, 30_000);
+  }, 60_000);
   afterAll(() => owned.disposeAsync());
 
   test("watches config specs by EventSource, Connect and gRPC-Web, also across a restart of the relay", async () => {
     await using upstream = await startUpstream();
     const args = ["--cors-allowed-origins", page.origin];
-    await using relay = await startRelayProcess({ upstream, args });
+    await using relay = await startRelayProcess({ upstream, args, httpPort: await freePort() });
     await using opened = await OpenedPage.open(browser, page.origin, LOOK);
     const { page: tab } = opened;
     await tab.waitForFunction("globalThis.pageWatch !== undefined");
     const read = () => tab.evaluate<Record<PageStream, Watched>>("globalThis.watched");
     const published = [publishKey(upstream, SDK_KEY)];
     const expectAll = () =>
-      eventually(
-        async () => {
-          const watched = await read();
-          const specs = published.map(({ lcut, v2 }) => ({ lcut: String(lcut), length: v2.length }));
-          for (const by of STREAMS) expect([by, watched[by]?.specs]).toEqual([by, specs]);
-        },
-        { withinMs: 20_000 },
-      );
+      eventually(async () => {
+        const watched = await read();
+        const specs = published.map(({ lcut, v2 }) => ({ lcut: String(lcut), length: v2.length }));
+        for (const by of STREAMS) expect([by, watched[by]?.specs]).toEqual([by, specs]);
+      }, PATIENCE);
 
     for (const by of STREAMS) {
       await tab.evaluate(
@@ -56,16 +55,17 @@ describeWith("chromium")("a page of another origin", () => {
     await eventually(async () => {
       const watched = await read();
       for (const by of STREAMS) expect([by, watched[by].losses]).not.toEqual([by, 0]);
-    });
+    }, PATIENCE);
     await using restarted = await startManagedRelay({ upstream, args, httpPort: relay.httpPort });
     // The page says which version it has, so that it does not come again.
-    await eventually(async () => expect((await restarted.status()).traffic.streams).toBe(STREAMS.length), {
-      withinMs: 20_000,
-    });
+    await eventually(
+      async () => expect((await restarted.status()).traffic.streams).toBe(STREAMS.length),
+      PATIENCE,
+    );
     await expectAll();
     published.push(publishKey(upstream, SDK_KEY, 2));
     await expectAll();
-  }, 60_000);
+  }, 150_000);
 
   test("of an origin that is not allowed receives nothing", async () => {
     await using upstream = await startUpstream();
@@ -82,5 +82,5 @@ describeWith("chromium")("a page of another origin", () => {
       })`,
     );
     expect(outcome).toBe("closed");
-  }, 30_000);
+  }, 60_000);
 });

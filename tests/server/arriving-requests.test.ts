@@ -9,6 +9,7 @@ import { RawHttp2 } from "../support/clients/raw-http2.ts";
 import { eventually } from "../support/common/wait.ts";
 
 const MINUTE_MS = 60_000;
+const PATIENCE = { withinMs: 15_000 };
 
 /** A server with a limit of four arriving requests, half of it common to two threads. */
 async function startServer(common: SharedCount) {
@@ -56,10 +57,10 @@ test("above the limit the oldest is reset, over all connections of the thread", 
   using first = await RawHttp2.open(server.url);
   using second = await RawHttp2.open(server.url);
   for (const streamId of streamIds(2)) post(first, streamId);
-  await eventually(() => expect(common.value).toBe(1));
+  await eventually(() => expect(common.value).toBe(1), PATIENCE);
   // The thread's own part and the common half are three.
   for (const streamId of streamIds(3)) post(second, streamId);
-  await eventually(() => expect([resets(first), resets(second)]).toEqual([[1, 3], []]));
+  await eventually(() => expect([resets(first), resets(second)]).toEqual([[1, 3], []]), PATIENCE);
   expect(server.limits).toEqual(["arriving-requests", "arriving-requests"]);
   expect(common.value).toBe(2);
 });
@@ -72,11 +73,11 @@ test("a thread that has its own part only keeps the newest, and returns what it 
   {
     using client = await RawHttp2.open(server.url);
     for (const streamId of streamIds(3)) post(client, streamId);
-    await eventually(() => expect(resets(client)).toEqual([1, 3]));
+    await eventually(() => expect(resets(client)).toEqual([1, 3]), PATIENCE);
     common.subtract(2);
     for (const streamId of [7, 9]) post(client, streamId);
-    await eventually(() => expect(common.value).toBe(2));
+    await eventually(() => expect(common.value).toBe(2), PATIENCE);
     expect(resets(client)).toEqual([1, 3]);
   }
-  await eventually(() => expect(common.value).toBe(0));
+  await eventually(() => expect(common.value).toBe(0), PATIENCE);
 });

@@ -110,7 +110,7 @@ describe("other clients are served during an attack, and nothing is left after i
     const result = attacker.result();
     const slowest = slowestAnswerMs(result);
     const { lcut } = publishKey(upstream, key.sdkKey, ++version);
-    expect((await stream.next(10_000)).lastUpdated).toBe(lcut);
+    expect((await stream.next()).lastUpdated).toBe(lcut);
     expect(await slowest).toBeLessThan(SLOWEST_ANSWER_MS);
     const { sent, connections, closedByServer } = await result;
     const rssAtEnd = relay.rssBytes();
@@ -134,6 +134,6 @@ describe("other clients are served during an attack, and nothing is left after i
     expect(started.relay.output()).not.toMatch(/^\s+at .+:\d+/m);
     const stoppedAt = performance.now();
     expect(await started.relay.stop()).toBe(0);
-    expect(performance.now() - stoppedAt).toBeLessThan(5_000);
+    expect(performance.now() - stoppedAt).toBeLessThan(8_000);
   });
 });

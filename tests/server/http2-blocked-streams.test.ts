@@ -15,6 +15,7 @@ const KEY = "secret-blocked";
 const BYTES = 500_000;
 const WINDOW = 65_535;
 const ENOUGH = 2 * BYTES;
+const PATIENCE = { withinMs: 15_000 };
 
 let shared: TlsRelay;
 beforeAll(async () => {
@@ -53,8 +54,8 @@ describe.each([
     const all = [blocked, reading, open(connection), open(connection)];
     // The only frame about windows: nothing that arrives later makes the relay continue.
     connection.send(frame(FRAME.windowUpdate, 0, reading.id, uint32(ENOUGH)));
-    await eventually(() => expect(reading.received()).toBeGreaterThan(BYTES));
+    await eventually(() => expect(reading.received()).toBeGreaterThan(BYTES), PATIENCE);
     for (const each of all.filter((stream) => stream !== reading))
-      await eventually(() => expect(each.received()).toBe(WINDOW));
+      await eventually(() => expect(each.received()).toBe(WINDOW), PATIENCE);
   });
 });

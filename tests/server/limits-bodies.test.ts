@@ -11,6 +11,7 @@ const { afterAll, beforeAll, describe, test } = testsWith("openssl");
 
 const EVENTS = { "statsig-api-key": "secret-held", "content-type": "application/json" };
 const MB = 1024 * 1024;
+const PATIENCE = { withinMs: 15_000 };
 
 /** Clients that begin bodies and never end them must not affect others. */
 describe("bodies that never end", () => {
@@ -54,9 +55,9 @@ describe("bodies that never end", () => {
       );
       // The oldest bodies were evicted.
       expect(ended).toEqual(new Set(Array.from({ length: 550 - 256 }, (_, at) => 2 * at + 1)));
-    });
+    }, PATIENCE);
     await expectOthersServed("secret-beside-h2");
-    await eventually(() => expect(started.reached("arriving-requests")).toBe(1));
+    await eventually(() => expect(started.reached("arriving-requests")).toBe(1), PATIENCE);
     expect(started.reached("max-concurrent-requests")).toBe(0);
   });
 
@@ -87,12 +88,10 @@ describe("bodies that never end", () => {
     }
     await eventually(
       () => expect(connections.filter(({ statuses }) => statuses[0] === 503).length).toBeWithin(18, 21),
-      {
-        withinMs: 15_000,
-      },
+      PATIENCE,
     );
     expect(started.relay.rssBytes() - before).toBeLessThan(500 * MB);
     await expectOthersServed("secret-beside-bytes");
-    await eventually(() => expect(started.reached("arriving-bodies")).toBe(1));
+    await eventually(() => expect(started.reached("arriving-bodies")).toBe(1), PATIENCE);
   });
 });

@@ -15,6 +15,7 @@ import { type Protocol, startTlsRelay, type TlsRelay } from "../support/relay/tl
 const { afterAll, beforeAll, describe, test } = testsWith("openssl");
 
 const CONNECTIONS = 40;
+const PATIENCE = { withinMs: 15_000 };
 
 const isHttp2 = (protocol: Protocol): boolean => protocol.startsWith("grpc");
 
@@ -25,7 +26,10 @@ const PING = frame(FRAME.ping, 0, 0, Buffer.alloc(8));
 async function isServed(connection: RawConnection, protocol: Protocol): Promise<boolean> {
   const before = connection.received.length;
   connection.write(isHttp2(protocol) ? PING : ASK);
-  await eventually(() => expect(connection.isClosed || connection.received.length > before).toBe(true));
+  await eventually(
+    () => expect(connection.isClosed || connection.received.length > before).toBe(true),
+    PATIENCE,
+  );
   const response = connection.received.subarray(before);
   return isHttp2(protocol) ? response.length > 0 : response.toString("latin1").startsWith("HTTP/1.1 200");
 }
@@ -69,12 +73,12 @@ describe("--max-connections", () => {
       const other = isHttp2(protocol) ? "http" : "grpc";
       expect(await oneMore(other)).toBe(true);
       connections[0]?.[Symbol.dispose]();
-      await eventually(async () => expect(await oneMore(protocol)).toBe(true));
+      await eventually(async () => expect(await oneMore(protocol)).toBe(true), PATIENCE);
     },
   );
 
   test("is logged once", async () => {
-    await eventually(() => expect(started.reached("max-connections")).toBe(1));
+    await eventually(() => expect(started.reached("max-connections")).toBe(1), PATIENCE);
   });
 });
 
@@ -126,7 +130,7 @@ describe.each(["https", "grpc", "grpcs"] as const)("HTTP/2 on the %s port", (pro
       const refused = client.frames.some(isRefusal);
       const ended = client.frames.some(({ type }) => type === FRAME.goaway);
       expect(refused || ended || client.connection.isClosed).toBe(true);
-    });
+    }, PATIENCE);
     const isAnswer = ({ type, streamId }: Frame) => type === FRAME.data && streamId === beyond;
     expect(client.frames.some(isAnswer)).toBe(false);
     await expectOthersServed();
@@ -137,7 +141,7 @@ describe.each(["https", "grpc", "grpcs"] as const)("HTTP/2 on the %s port", (pro
     cancelStreams(client, 0, 3 * RESETS);
     const { payload } = await client.received("GOAWAY", ({ type }) => type === FRAME.goaway);
     expect(payload.readUInt32BE(4)).toBe(ENHANCE_YOUR_CALM);
-    await client.connection.closed(3_000);
+    await client.connection.closed(15_000);
     await expectOthersServed();
   });
 
@@ -151,6 +155,6 @@ describe.each(["https", "grpc", "grpcs"] as const)("HTTP/2 on the %s port", (pro
 
   test.each(["http2-max-concurrent-streams", "http2-max-resets-per-min"])(
     "reaching --%s is logged once",
-    async (limit) => await eventually(() => expect(started.reached(limit)).toBe(1)),
+    async (limit) => await eventually(() => expect(started.reached(limit)).toBe(1), PATIENCE),
   );
 });

@@ -8,6 +8,7 @@ import { eventually, within } from "../support/common/wait.ts";
 import { relayCommand } from "../support/relay/run-relay.ts";
 import { startUpstream } from "../support/upstream/upstream.ts";
 
+const PATIENCE = { withinMs: 15_000 };
 const ASK = "GET /v1/health HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
 /** A relay on one port that may open this many files and sockets. */
@@ -52,7 +53,7 @@ async function startWithDescriptors(count: number, args: readonly string[] = [])
 describe("the system's limit of open files", () => {
   test.each([100, 256])("%i are too few: startup fails, and names the limit to raise", async (count) => {
     await using relay = await startWithDescriptors(count);
-    const [code] = await within(relay.exited, 10_000, "exit");
+    const [code] = await within(relay.exited, 20_000, "exit");
     expect(code).toBe(1);
     expect(relay.output.text).toContain(
       `the system allows ${count} open files, and the relay needs 320: raise the limit (ulimit -n;`,
@@ -72,15 +73,20 @@ describe("the system's limit of open files", () => {
       for (const connection of connections) connection.write(ASK);
       await eventually(() => {
         expect(connections.map(({ statuses }) => statuses[0])).toEqual(Array(room).fill(200));
-      });
+      }, PATIENCE);
       const { status, text } = await ready(await relay.managementUrl());
       expect([status, text]).toEqual([503, expect.stringContaining("has reached its limit of connections")]);
       const beyond = await open().catch(() => undefined);
       beyond?.write(ASK);
-      if (beyond !== undefined) await beyond.closed(3_000);
+      if (beyond !== undefined) await beyond.closed(15_000);
       expect(beyond?.statuses ?? []).toEqual([]);
       stack.dispose();
-      await eventually(async () => expect((await ready(await relay.managementUrl())).status).toBe(200));
+      await eventually(async () => {
+        const url = await relay.managementUrl();
+        const metrics = await (await fetch(`${url}/metrics`)).text();
+        expect(metrics).toContain('statsig_forward_proxy_Connections_gauge{protocol="http"} 0\n');
+        expect((await ready(url)).status).toBe(200);
+      }, PATIENCE);
     }
   });
 

@@ -9,14 +9,13 @@ const { afterAll, beforeAll, describe, test } = testsWith("openssl");
 
 const HOST = "Host: localhost\r\n";
 const CLOSE = "Connection: close\r\n";
-const TIMER_SLACK_MS = 3_000;
+const PATIENCE = { withinMs: 15_000 };
 
 const LIMITS = [
   ["--max-header-size-in-kb", "4"],
   ["--max-header-count", "20"],
   ["--max-url-length", "400"],
   ["--max-request-body-in-mb", "1"],
-  ["--header-timeout-in-s", "1"],
   ["--body-timeout-in-s", "1"],
   ["--idle-timeout-in-s", "2"],
 ];
@@ -76,15 +75,12 @@ describe.each(["http", "https"] as const)("limits of a request on the %s port", 
     connection.write(
       `POST /v1/log_event HTTP/1.1\r\n${HOST}statsig-api-key: secret-events\r\nTransfer-Encoding: chunked\r\n\r\n`,
     );
-    const chunk = `10000\r\n${"a".repeat(65_536)}\r\n`;
-    await eventually(
-      () => {
-        connection.write(chunk);
-        expect(connection.isClosed || connection.statuses[0] === 413).toBe(true);
-      },
-      { withinMs: 10_000, everyMs: 10 },
-    );
-    expect(connection.statuses.filter((status) => status < 400)).toEqual([]);
+    // Below the limit of other routes, and all at once, so that it does not take as long as a body may.
+    connection.write(`10000\r\n${"a".repeat(65_536)}\r\n`.repeat(32));
+    await eventually(() => expect(connection.isClosed || connection.statuses[0] === 413).toBe(true), {
+      withinMs: 25_000,
+    });
+    expect(connection.statuses.filter((status) => status !== 413)).toEqual([]);
   });
 
   test("a body that arrives too slowly: 408, or cut off, even with single bytes arriving", async () => {
@@ -98,7 +94,7 @@ describe.each(["http", "https"] as const)("limits of a request on the %s port", 
         connection.write(" ");
         expect(connection.isClosed || connection.statuses[0] === 408).toBe(true);
       },
-      { withinMs: 1_000 + TIMER_SLACK_MS, everyMs: 200 },
+      { ...PATIENCE, everyMs: 200 },
     );
     expect(performance.now() - startedAt).toBeGreaterThan(900);
     expect(connection.statuses.filter((status) => status !== 408)).toEqual([]);
@@ -106,11 +102,10 @@ describe.each(["http", "https"] as const)("limits of a request on the %s port", 
 
   test("a connection without a next request is closed", async () => {
     using connection = await open();
+    const askedAt = performance.now();
     connection.write(`GET ${started.heldPath} HTTP/1.1\r\n${HOST}\r\n`);
-    await connection.until("an response", () => connection.statuses[0]);
-    const answeredAt = performance.now();
-    await connection.closed(2_000 + TIMER_SLACK_MS);
-    expect(performance.now() - answeredAt).toBeGreaterThan(900);
+    await connection.closed(15_000);
+    expect(performance.now() - askedAt).toBeGreaterThan(1_900);
     expect(connection.statuses).toEqual([200]);
   });
 
@@ -121,7 +116,7 @@ describe.each(["http", "https"] as const)("limits of a request on the %s port", 
     "max-request-body-in-mb",
     "body-timeout-in-s",
   ])("the log reports once that --%s was reached, and others are served", async (limit) => {
-    await eventually(() => expect(started.reached(limit)).toBe(1));
+    await eventually(() => expect(started.reached(limit)).toBe(1), PATIENCE);
     expect(await started.statusOf(protocol)).toBe(200);
   });
 });
@@ -148,16 +143,17 @@ describe.each(["http", "https"] as const)("headers on the %s port", (protocol) =
         connection.write(more);
         expect(connection.isClosed).toBe(true);
       },
-      { withinMs: 7_000, everyMs: 200 },
+      { ...PATIENCE, everyMs: 200 },
     );
     expect(connection.statuses.filter((status) => status !== 408)).toEqual([]);
-    expect(await started.statusOf(protocol)).toBe(200);
+    // A request may take longer than the header timeout on a machine that stands still.
+    await eventually(async () => expect(await started.statusOf(protocol)).toBe(200));
   });
 
   test.skipIf(protocol === "http")("no TLS handshake: the connection is closed", async () => {
     using connection = await RawConnection.open(started.relay.urlOf(protocol).replace("https:", "http:"));
-    await connection.closed(3_000);
-    await eventually(() => expect(started.reached("header-timeout-in-s")).toBe(1));
+    await connection.closed(15_000);
+    await eventually(() => expect(started.reached("header-timeout-in-s")).toBe(1), PATIENCE);
   });
 });
 
@@ -169,21 +165,21 @@ describe.each(["http", "https"] as const)("--max-concurrent-requests on the %s p
     const names = ["a", "b", "c", "beyond"].map((name) => `secret-new-${name}`);
     for (const name of names) publishKey(started.upstream, name);
     const isNew = ({ path }: { readonly path: string }) => path.includes("secret-new");
-    started.upstream.misbehave({ kind: "none" }, { when: isNew, delayMs: 1_500 });
+    const gate = Promise.withResolvers<void>();
+    started.upstream.misbehave({ kind: "none" }, { when: isNew, until: gate.promise });
     const first = names.slice(0, IN_FLIGHT).map((name) => started.statusOf(protocol, specPath(name)));
-    await eventually(() => expect(started.upstream.count(/secret-new/)).toBe(IN_FLIGHT));
+    await eventually(() => expect(started.upstream.count(/secret-new/)).toBe(IN_FLIGHT), PATIENCE);
 
-    const askedAt = performance.now();
     using connection = await RawConnection.open(started.relay.urlOf(protocol));
     connection.write(`GET ${specPath("secret-new-beyond")} HTTP/1.1\r\n${HOST}${CLOSE}\r\n`);
     expect(await connection.until("an response", () => connection.statuses[0])).toBe(503);
-    expect(performance.now() - askedAt).toBeLessThan(1_000);
     expect(connection.text).toMatch(/\r\nRetry-After: \d+\r\n/i);
     expect(started.upstream.count(/secret-new-beyond/)).toBe(0);
     for (let time = 0; time < 5; time++) expect(await started.statusOf(protocol)).toBe(200);
 
+    gate.resolve();
     expect(await Promise.all(first)).toEqual(Array(IN_FLIGHT).fill(200));
     expect(await started.statusOf(protocol, specPath("secret-new-beyond"))).toBe(200);
-    await eventually(() => expect(started.reached("max-concurrent-requests")).toBe(1));
+    await eventually(() => expect(started.reached("max-concurrent-requests")).toBe(1), PATIENCE);
   });
 });

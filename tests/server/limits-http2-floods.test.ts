@@ -1,6 +1,7 @@
 import { expect } from "bun:test";
 import { Attacker } from "../support/clients/attacker.ts";
 import {
+  ACK,
   END_HEADERS,
   END_STREAM,
   ENHANCE_YOUR_CALM,
@@ -24,7 +25,11 @@ const RESETS_PER_READ = 20;
 const PING = frame(FRAME.ping, 0, 0, Buffer.alloc(8));
 const PINGS_PER_MIN = 10_000;
 const PINGS_PER_READ = 500;
-const TIMEOUT = { withinMs: 5_000, everyMs: 1 };
+const acksOf = (client: RawHttp2) =>
+  client.frames.filter(({ type, flags }) => type === FRAME.ping && flags === ACK).length;
+const TIMEOUT = { withinMs: 15_000, everyMs: 1 };
+/** As many as the limit per minute allows. */
+const MAX_ROUNDS = 45;
 
 describe.each(["https", "grpc", "grpcs"] as const)("floods on the %s port, by default", (protocol) => {
   let started: TlsRelay;
@@ -40,20 +45,27 @@ describe.each(["https", "grpc", "grpcs"] as const)("floods on the %s port, by de
     "a client that resets too many streams in a second is paused for a second, then served again",
     async () => {
       using client = await open();
-      const pings = () => client.frames.filter(({ type }) => type === FRAME.ping).length;
-      for (let round = 0; round < 5; round++) {
-        cancelStreams(client, round * RESETS_PER_READ, RESETS_PER_READ);
+      let rounds = 0;
+      const reset = async () => {
+        cancelStreams(client, rounds * RESETS_PER_READ, RESETS_PER_READ);
         client.send(PING);
-        await eventually(() => expect(pings()).toBe(round + 1), TIMEOUT);
-      }
+        rounds++;
+        await eventually(() => expect(acksOf(client)).toBe(rounds), TIMEOUT);
+      };
+      while (rounds < 5) await reset();
       expect(started.reached(LIMIT)).toBe(0);
-      cancelStreams(client, 5 * RESETS_PER_READ, RESETS_PER_READ);
-      await eventually(() => expect(started.reached(LIMIT)).toBe(1), TIMEOUT);
-      const askedAt = performance.now();
+      // One more round is too many, unless the machine is so slow that a second is over. It may be logged a round later.
+      let [earlier, latest] = [0, performance.now()];
+      while (started.reached(LIMIT) === 0 && rounds < MAX_ROUNDS) {
+        [earlier, latest] = [latest, performance.now()];
+        await reset();
+      }
+      expect(started.reached(LIMIT)).toBe(1);
+      // The relay may have read the last PING just before the pause.
       client.send(PING);
+      await eventually(() => expect(acksOf(client)).toBe(rounds + 1), TIMEOUT);
+      expect(performance.now() - earlier).toBeGreaterThan(900);
       expect(await started.statusOf("http")).toBe(200);
-      await eventually(() => expect(pings()).toBe(6), TIMEOUT);
-      expect(performance.now() - askedAt).toBeGreaterThan(300);
     },
   );
 
@@ -62,7 +74,7 @@ describe.each(["https", "grpc", "grpcs"] as const)("floods on the %s port, by de
     cancelStreams(client, 0, 100);
     const { payload } = await client.received("GOAWAY", ({ type }) => type === FRAME.goaway);
     expect(payload.readUInt32BE(4)).toBe(ENHANCE_YOUR_CALM);
-    await client.connection.closed(3_000);
+    await client.connection.closed(15_000);
     expect(await started.statusOf("http")).toBe(200);
   });
 
@@ -71,24 +83,23 @@ describe.each(["https", "grpc", "grpcs"] as const)("floods on the %s port, by de
     client.send(...Array.from({ length: 40 }, () => frame(FRAME.settings, 0, 0)));
     const { payload } = await client.received("GOAWAY", ({ type }) => type === FRAME.goaway);
     expect(payload.readUInt32BE(4)).toBe(ENHANCE_YOUR_CALM);
-    await client.connection.closed(3_000);
-    await eventually(() => expect(started.reached("http2-settings-per-min")).toBe(1));
+    await client.connection.closed(15_000);
+    await eventually(() => expect(started.reached("http2-settings-per-min")).toBe(1), TIMEOUT);
   });
 
   test("a client that floods PINGs gets ENHANCE_YOUR_CALM and is disconnected", async () => {
     using client = await open();
-    const acks = () => client.frames.filter(({ type }) => type === FRAME.ping).length;
     // Bun itself disconnects a client that does not wait for the responses.
     for (let sent = 0; sent < PINGS_PER_MIN; sent += PINGS_PER_READ) {
       client.send(...Array.from({ length: PINGS_PER_READ }, () => PING));
-      await eventually(() => expect(acks()).toBe(sent + PINGS_PER_READ), TIMEOUT);
+      await eventually(() => expect(acksOf(client)).toBe(sent + PINGS_PER_READ), TIMEOUT);
     }
     expect(started.reached("http2-pings-per-min")).toBe(0);
     client.send(PING);
     const { payload } = await client.received("GOAWAY", ({ type }) => type === FRAME.goaway);
     expect(payload.readUInt32BE(4)).toBe(ENHANCE_YOUR_CALM);
-    await client.connection.closed(3_000);
-    await eventually(() => expect(started.reached("http2-pings-per-min")).toBe(1));
+    await client.connection.closed(15_000);
+    await eventually(() => expect(started.reached("http2-pings-per-min")).toBe(1), TIMEOUT);
   }, 60_000);
 
   test("a client that floods SETTINGS frames and reads nothing is disconnected", async () => {
@@ -115,8 +126,8 @@ describe.each(["https", "grpc", "grpcs"] as const)("floods on the %s port, by de
           frame(FRAME.continuation, END_HEADERS, streamId, headers.subarray(16_000)),
         );
       }
-      await client.connection.closed(3_000);
-      await eventually(() => expect(started.reached("max-header-size-in-kb")).toBe(1));
+      await client.connection.closed(15_000);
+      await eventually(() => expect(started.reached("max-header-size-in-kb")).toBe(1), TIMEOUT);
     },
   );
 });

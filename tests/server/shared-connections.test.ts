@@ -9,6 +9,7 @@ import type { ListenTask } from "../support/relay/listening-worker.ts";
 
 const WORKERS = 3;
 const CONNECTIONS = 12;
+const PATIENCE = { withinMs: 15_000 };
 
 async function startWorker(task: ListenTask) {
   const worker = new Worker(new URL("../support/relay/listening-worker.ts", import.meta.url));
@@ -39,7 +40,10 @@ describe.each(["http", "http2"] as const)("Workers that share a port: %s", (prot
         protocol === "http" ? await RawConnection.open(url) : (await RawHttp2.open(url)).connection;
       const before = connection.received.length;
       connection.write(protocol === "http" ? REQUEST : PING);
-      await eventually(() => expect(connection.isClosed || connection.received.length > before).toBe(true));
+      await eventually(
+        () => expect(connection.isClosed || connection.received.length > before).toBe(true),
+        PATIENCE,
+      );
       return connection.received.length > before ? connection : undefined;
     } catch {
       return undefined;
@@ -67,19 +71,25 @@ describe.each(["http", "http2"] as const)("Workers that share a port: %s", (prot
     stack.defer(() => {
       for (const connection of connections) connection[Symbol.dispose]();
     });
-    await eventually(() => expect([connections.length, count.value]).toEqual([CONNECTIONS, CONNECTIONS]));
+    await eventually(
+      () => expect([connections.length, count.value]).toEqual([CONNECTIONS, CONNECTIONS]),
+      PATIENCE,
+    );
     for (const closed of connections.splice(0, 2)) closed[Symbol.dispose]();
-    await eventually(() => expect(count.value).toBe(CONNECTIONS - 2));
+    await eventually(() => expect(count.value).toBe(CONNECTIONS - 2), PATIENCE);
     connections.push(...(await openAll(port, CONNECTIONS)));
-    await eventually(() => expect([connections.length, count.value]).toEqual([CONNECTIONS, CONNECTIONS]));
+    await eventually(
+      () => expect([connections.length, count.value]).toEqual([CONNECTIONS, CONNECTIONS]),
+      PATIENCE,
+    );
 
     await workers[0]?.[Symbol.asyncDispose]();
     const released = releaseSlot(memory, 0);
     const isOpen = (connection: RawConnection) => !connection.isClosed;
-    await eventually(() => expect(connections.filter(isOpen).length).toBe(CONNECTIONS - released));
+    await eventually(() => expect(connections.filter(isOpen).length).toBe(CONNECTIONS - released), PATIENCE);
     expect(count.value).toBe(CONNECTIONS - released);
     await openAll(port, 3 * CONNECTIONS).then((more) => connections.push(...more));
-    await eventually(() => expect(connections.filter(isOpen).length).toBe(CONNECTIONS));
+    await eventually(() => expect(connections.filter(isOpen).length).toBe(CONNECTIONS), PATIENCE);
     expect(count.value).toBe(CONNECTIONS);
   });
 });

@@ -16,10 +16,15 @@ const SUITES_1_3 = ["TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHA
 
 const run = promisify(execFile);
 
-/** Returns the suite that openssl negotiates with this port if it offers only one. */
-async function agreedOn(url: string, version: "-tls1_2" | "-tls1_3", suite: string): Promise<string> {
+/** Returns the suite that openssl negotiates with this port if it offers these, "none" if there is none. */
+async function agreedOn(
+  url: string,
+  version: "-tls1_2" | "-tls1_3",
+  suites: readonly string[],
+): Promise<string> {
   const { hostname, port } = new URL(url);
-  const offer = version === "-tls1_2" ? ["-cipher", `${suite}:@SECLEVEL=0`] : ["-ciphersuites", suite];
+  const offered = suites.join(":");
+  const offer = version === "-tls1_2" ? ["-cipher", `${offered}:@SECLEVEL=0`] : ["-ciphersuites", offered];
   const args = ["s_client", "-connect", `${hostname}:${port}`, version, ...offer];
   const child = run("openssl", args, { timeout: 10_000 });
   child.child.stdin?.end();
@@ -34,10 +39,15 @@ function everySuite(): readonly string[] {
   return all.filter((name) => !name.startsWith("TLS_"));
 }
 
+/** Returns the TLS 1.2 suites that the port accepts: offers all, and then each time those that it has not chosen yet. */
 async function takenSuites(url: string): Promise<readonly string[]> {
   const taken: string[] = [];
-  for (const suite of everySuite()) {
-    if ((await agreedOn(url, "-tls1_2", suite)) === suite) taken.push(suite);
+  let left = everySuite();
+  while (left.length > 0) {
+    const suite = await agreedOn(url, "-tls1_2", left);
+    if (!left.includes(suite)) break;
+    taken.push(suite);
+    left = left.filter((each) => each !== suite);
   }
   return taken.toSorted();
 }
@@ -54,7 +64,7 @@ describeWith("openssl")("cipher suites", () => {
     for (const protocol of ["https", "grpcs"]) {
       const url = relay.urlOf(protocol);
       expect(await takenSuites(url)).toEqual([...SUITES_1_2[key]]);
-      for (const suite of SUITES_1_3) expect(await agreedOn(url, "-tls1_3", suite)).toBe(suite);
+      for (const suite of SUITES_1_3) expect(await agreedOn(url, "-tls1_3", [suite])).toBe(suite);
     }
   };
 
@@ -71,10 +81,13 @@ describeWith("openssl")("cipher suites", () => {
     await using relay = await startRelayWithTls({ server: files });
     const next = authority.issue({ key: "ec" });
     files.inPlace(next, authority.caPath);
-    await eventually(async () => {
-      for (const protocol of ["https", "grpcs"])
-        expect(await serialShown(relay.urlOf(protocol))).toBe(serialIn(next));
-    });
+    await eventually(
+      async () => {
+        for (const protocol of ["https", "grpcs"])
+          expect(await serialShown(relay.urlOf(protocol))).toBe(serialIn(next));
+      },
+      { withinMs: 20_000 },
+    );
     await expectSuites(relay, "ec");
   }, 60_000);
 });

@@ -7,6 +7,7 @@ import { describeWith } from "../support/common/needs.ts";
 import type { RelayProcess } from "../support/relay/relay-process.ts";
 import { curlTls, startRelayWithTls, TlsSetup, tlsGrpcClient } from "../support/relay/relay-with-tls.ts";
 
+/** The relay itself would close a connection without a request after 10 s. */
 const CURL_TIMED_OUT = 28;
 
 describeWith("openssl", "curl")("ports with TLS", () => {
@@ -68,7 +69,7 @@ describeWith("openssl", "curl")("ports with TLS", () => {
 
     const expectEnded = async (scheme: string, protocol: string, ...args: string[]): Promise<void> => {
       const url = setup.specsUrl(relay, protocol).replace(/^\w+:/, `${scheme}:`);
-      const { exitCode, status } = await curl(...curlTls(setup.caPath), "-m", "5", ...args, url);
+      const { exitCode, status } = await curl(...curlTls(setup.caPath), "-m", "8", ...args, url);
       expect(exitCode).not.toBe(CURL_TIMED_OUT);
       expect([0, 400]).toContain(status);
       await expectServesBoth(relay);

@@ -80,10 +80,12 @@ describeWith("openssl")("a refused client is a line with a reason in words and i
     port: number,
     expected: Partial<Record<keyof Line, unknown>>,
   ) {
-    await eventually(() =>
-      expect(linesOf(relay)).toContainEqual(
-        expect.objectContaining({ level: "warn", client: "127.0.0.1", port, ...expected }),
-      ),
+    await eventually(
+      () =>
+        expect(linesOf(relay)).toContainEqual(
+          expect.objectContaining({ level: "warn", client: "127.0.0.1", port, ...expected }),
+        ),
+      { withinMs: 15_000 },
     );
   }
 

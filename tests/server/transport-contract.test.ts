@@ -35,15 +35,16 @@ const TRANSPORTS: readonly Transport[] = [
   { name: "gRPC TLS", port: "grpcs", protocol: "h2", isRpc: true },
 ];
 
-const BODY_TIMEOUT_MS = 1_000;
+const BODY_TIMEOUT_MS = 2_000;
+const PATIENCE = { withinMs: 15_000 };
 const SLOWER_MS = 2_500;
 const LIMITS = [
   "--http2-max-concurrent-streams",
   "20",
   "--body-timeout-in-s",
-  "1",
+  "2",
   "--header-timeout-in-s",
-  "1",
+  "2",
   "--shutdown-grace-in-s",
   "15",
 ];
@@ -206,12 +207,12 @@ describe.each(TRANSPORTS)("$name", (transport) => {
     const headers = { ...CONNECT_JSON, "statsig-api-key": "secret-held" };
     const began = performance.now();
     const silent = ask(path, { method: "POST", headers, body: half });
-    await sleep(BODY_TIMEOUT_MS / 2);
+    await sleep(BODY_TIMEOUT_MS / 4);
     expect(await askSpecs("secret-held")).toMatchObject({ status: 200 });
     const { status } = await silent;
     expect([0, 408]).toContain(status);
     expect(performance.now() - began).toBeGreaterThan(BODY_TIMEOUT_MS * 0.9);
-    await eventually(() => expect(started.reached("body-timeout-in-s")).toBe(1));
+    await eventually(() => expect(started.reached("body-timeout-in-s")).toBe(1), PATIENCE);
   });
 
   row("413 while the body is still being sent", async () => {
@@ -245,14 +246,14 @@ describe.each(TRANSPORTS)("$name", (transport) => {
     connection.write(
       `GET ${specPath(sdkKey)} HTTP/1.1\r\n${host}\r\nGET ${started.heldPath} HTTP/1.1\r\n${host}\r\n`,
     );
-    await eventually(() => expect(connection.statuses).toEqual([200, 200]));
+    await eventually(() => expect(connection.statuses).toEqual([200, 200]), PATIENCE);
     // A slow request may also be one with a body.
     const events = JSON.stringify({ events: [{ eventName: "a", user: {}, time: 1 }], statsigMetadata: {} });
     connection.write(
       `POST /v1/log_event HTTP/1.1\r\n${host}statsig-api-key: secret-held\r\nContent-Length: ${events.length}\r\n\r\n${events}` +
         `GET /nowhere HTTP/1.1\r\n${host}\r\n`,
     );
-    await eventually(() => expect(connection.statuses).toEqual([200, 200, 202, 404]));
+    await eventually(() => expect(connection.statuses).toEqual([200, 200, 202, 404]), PATIENCE);
     expect(connection.isClosed).toBe(false);
   });
 
@@ -288,9 +289,10 @@ describe.each(TRANSPORTS)("$name", (transport) => {
     own.upstream.misbehave({ kind: "none" }, { when: isSlow, delayMs: SLOWER_MS });
     expect(await askSpecs(LARGE, {}, own)).toMatchObject({ status: 200 });
     const first = askSpecs(sdkKey, {}, own);
-    const download = askSpecs(LARGE, { readDelayMs: SLOWER_MS / 2 }, own);
-    await eventually(() => expect(own.upstream.count(new RegExp(sdkKey))).toBe(1));
-    await sleep(200);
+    const begun = Promise.withResolvers<void>();
+    const download = askSpecs(LARGE, { readDelayMs: SLOWER_MS / 2, onResponse: begun.resolve }, own);
+    await eventually(() => expect(own.upstream.count(new RegExp(sdkKey))).toBe(1), PATIENCE);
+    await within(begun.promise, PATIENCE.withinMs, "the headers of the download");
     own.relay.signal("SIGTERM");
     expect(await first).toMatchObject({ status: 200, error: null });
     const { status, bytes } = await download;

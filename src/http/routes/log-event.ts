@@ -50,8 +50,11 @@ export function logEventRoutes(intake: LogEventService, bodies: BodyReader): Hon
     if (refusal !== undefined) return toRejection(refusal);
     const bytes = declaredBytes(req.raw, intake.maxBodyBytes);
     if (bytes > intake.maxBodyBytes) return bodies.tooLarge();
-    return bodies.withBody(req.raw, env, async (body) =>
-      toResponse(await accept(intake, req.raw, sdkKey, body), bodies),
+    return bodies.withBody(
+      req.raw,
+      env,
+      async (body) => toResponse(await accept(intake, req.raw, sdkKey, body), bodies),
+      intake.maxBodyBytes,
     );
   });
   return app;

@@ -9,6 +9,7 @@ import { eventually, within } from "../common/wait.ts";
 import { rawGet } from "./raw-get.ts";
 
 const STARTS = 5;
+const START_LIMIT_MS = 20_000;
 
 /** A real nginx in front of a relay that caches what it may. Its responses have `x-cache`: HIT, MISS or BYPASS. */
 export class CachingNginx implements AsyncDisposable {
@@ -49,8 +50,8 @@ export class CachingNginx implements AsyncDisposable {
     });
     ended.catch(() => undefined);
     try {
-      const up = eventually(() => rawGet(`${nginx.url}/v1/health`));
-      await within(Promise.race([up, ended]), 10_000, "nginx to listen");
+      const up = eventually(() => rawGet(`${nginx.url}/v1/health`), { withinMs: START_LIMIT_MS });
+      await Promise.race([up, ended]);
       return nginx;
     } catch (error) {
       await nginx[Symbol.asyncDispose]();

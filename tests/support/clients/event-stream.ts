@@ -63,7 +63,7 @@ export class EventStream implements Disposable {
   }
 
   /** Resolves with the next event that has data. Skips all else. */
-  async next(timeoutMs = 10_000): Promise<StreamedEvent> {
+  async next(timeoutMs = 15_000): Promise<StreamedEvent> {
     for (;;) {
       const event = await this.nextOfAny(timeoutMs);
       if (event.data !== undefined) return event;
@@ -71,7 +71,7 @@ export class EventStream implements Disposable {
   }
 
   /** Resolves with the next event, comment or `retry`. Rejects when the stream ends, or after `timeoutMs`. */
-  async nextOfAny(timeoutMs = 10_000): Promise<StreamedEvent> {
+  async nextOfAny(timeoutMs = 15_000): Promise<StreamedEvent> {
     for (;;) {
       const event = this.#events.shift();
       if (event !== undefined) return event;
@@ -86,7 +86,7 @@ export class EventStream implements Disposable {
   }
 
   /** Resolves when the relay has ended the stream. */
-  async ended(timeoutMs = 10_000): Promise<void> {
+  async ended(timeoutMs = 15_000): Promise<void> {
     while (!this.#isEnded) await within(this.#arrival.promise, timeoutMs, "end of the event stream");
   }
 

@@ -67,7 +67,7 @@ export class H2cClient implements Disposable {
     stream.once("trailers", (all) => {
       trailers = all;
     });
-    const whole = await within(buffer(stream), 10_000, "a whole answer");
+    const whole = await within(buffer(stream), 15_000, "a whole answer");
     return {
       status: Number(received?.[":status"]),
       headers: received ?? {},

@@ -21,7 +21,7 @@ export class KeptConnection implements Disposable {
   static async open(url: string): Promise<KeptConnection> {
     const { hostname, port, host } = new URL(url);
     const socket = connect({ host: hostname, port: Number(port), rejectUnauthorized: false });
-    await within(once(socket, "secureConnect"), 5_000, "a handshake");
+    await within(once(socket, "secureConnect"), 15_000, "a handshake");
     return new KeptConnection(socket, host);
   }
 
@@ -29,12 +29,15 @@ export class KeptConnection implements Disposable {
   async get(path: string): Promise<number> {
     this.#socket.write(`GET ${path} HTTP/1.1\r\nHost: ${this.#host}\r\n\r\n`);
     this.#statuses++;
-    return eventually(() => {
-      const statuses = [...this.#text.matchAll(/HTTP\/1\.1 (\d{3})/g)];
-      const status = statuses[this.#statuses - 1]?.[1];
-      if (status === undefined) throw new Error(`no response, but ${this.#text.slice(-200)}`);
-      return Number(status);
-    });
+    return eventually(
+      () => {
+        const statuses = [...this.#text.matchAll(/HTTP\/1\.1 (\d{3})/g)];
+        const status = statuses[this.#statuses - 1]?.[1];
+        if (status === undefined) throw new Error(`no response, but ${this.#text.slice(-200)}`);
+        return Number(status);
+      },
+      { withinMs: 15_000 },
+    );
   }
 
   [Symbol.dispose](): void {

@@ -37,8 +37,8 @@ function open({ protocol, url, method, headers, body }) {
   return request(url, { method, headers, agent: agents[scheme], rejectUnauthorized: false });
 }
 
-/** Resolves at the end of the response, however it ends. */
-function responseTo(outgoing, { protocol, readDelayMs = 0 }) {
+/** Resolves at the end of the response, however it ends. `onResponse` is called with its headers. */
+function responseTo(outgoing, { protocol, readDelayMs = 0 }, onResponse) {
   const seen = { status: 0, headers: {}, trailers: {}, bytes: 0, text: "", error: null };
   return new Promise((resolve) => {
     const chunks = [];
@@ -62,6 +62,7 @@ function responseTo(outgoing, { protocol, readDelayMs = 0 }) {
       outgoing.on("response", (headers) => {
         seen.status = headers[":status"];
         seen.headers = { ...headers };
+        onResponse();
         void read(outgoing);
       });
       outgoing.on("trailers", (trailers) => {
@@ -73,6 +74,7 @@ function responseTo(outgoing, { protocol, readDelayMs = 0 }) {
     outgoing.on("response", (incoming) => {
       seen.status = incoming.statusCode;
       seen.headers = incoming.headers;
+      onResponse();
       incoming.on("end", () => done());
       incoming.on("error", done);
       void read(incoming);
@@ -118,8 +120,9 @@ async function send(outgoing, { body, protocol }) {
 for await (const line of createInterface({ input: process.stdin })) {
   const question = JSON.parse(line);
   const outgoing = open(question);
-  const answered = responseTo(outgoing, question);
+  const tell = (what) => process.stdout.write(`${JSON.stringify({ id: question.id, ...what })}\n`);
+  const answered = responseTo(outgoing, question, () => tell({}));
   void send(outgoing, question).catch(() => {});
-  void answered.then((answer) => process.stdout.write(`${JSON.stringify({ id: question.id, answer })}\n`));
+  void answered.then((answer) => tell({ answer }));
 }
 process.exit(0);

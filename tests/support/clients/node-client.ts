@@ -27,6 +27,8 @@ export interface NodeRequest {
   readonly body?: SentBody;
   /** The response body is not read before this. */
   readonly readDelayMs?: number;
+  /** Called when the response headers have arrived. */
+  readonly onResponse?: () => void;
 }
 
 export interface NodeResponse {
@@ -45,22 +47,28 @@ const childFile = fileURLToPath(new URL("node-client-child.mjs", import.meta.url
 /** Node's own HTTP clients, over HTTP/1.1 and HTTP/2, in a separate process. */
 export class NodeClient implements Disposable {
   readonly #child: ChildProcessByStdio<Writable, Readable, null>;
-  readonly #waiting = new Map<number, (answer: NodeResponse) => void>();
+  readonly #waiting = new Map<number, { onResponse?: () => void; onEnd: (answer: NodeResponse) => void }>();
   #asked = 0;
 
   constructor() {
     this.#child = spawn("node", [childFile], { stdio: ["pipe", "pipe", "inherit"] });
     this.#child.stdin.on("error", () => undefined);
     createInterface({ input: this.#child.stdout }).on("line", (line) => {
-      const { id, answer } = JSON.parse(line) as { id: number; answer: NodeResponse };
-      this.#waiting.get(id)?.(answer);
+      const { id, answer } = JSON.parse(line) as { id: number; answer?: NodeResponse };
+      if (answer === undefined) {
+        this.#waiting.get(id)?.onResponse?.();
+        return;
+      }
+      this.#waiting.get(id)?.onEnd(answer);
       this.#waiting.delete(id);
     });
   }
 
-  ask(request: NodeRequest, timeoutMs = 10_000): Promise<NodeResponse> {
+  ask({ onResponse, ...request }: NodeRequest, timeoutMs = 10_000): Promise<NodeResponse> {
     const id = ++this.#asked;
-    const answered = new Promise<NodeResponse>((resolve) => this.#waiting.set(id, resolve));
+    const answered = new Promise<NodeResponse>((onEnd) =>
+      this.#waiting.set(id, { onEnd, ...(onResponse && { onResponse }) }),
+    );
     this.#child.stdin.write(`${JSON.stringify({ body: "none", ...request, id })}\n`);
     return within(answered, timeoutMs, `an answer to ${request.method} ${request.url}`);
   }

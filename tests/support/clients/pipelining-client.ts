@@ -22,7 +22,7 @@ export class PipeliningClient implements Disposable {
   static async connect(url: string): Promise<PipeliningClient> {
     const { hostname, port } = new URL(url);
     const socket = connect({ host: hostname, port: Number(port) });
-    await within(once(socket, "connect"), 5_000, "a connection");
+    await within(once(socket, "connect"), 15_000, "a connection");
     return new PipeliningClient(socket);
   }
 

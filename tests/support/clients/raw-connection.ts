@@ -45,7 +45,7 @@ export class RawConnection implements Disposable {
     });
     refused.catch(() => undefined);
     try {
-      await within(Promise.race([once(socket, connected), refused]), 5_000, "a connection");
+      await within(Promise.race([once(socket, connected), refused]), 15_000, "a connection");
       return connection;
     } catch (error) {
       socket.destroy();
@@ -85,7 +85,7 @@ export class RawConnection implements Disposable {
   }
 
   /** Waits until `found` returns a value for what has been received. */
-  until<T>(what: string, found: (received: Buffer) => T | undefined, withinMs = 5_000): Promise<T> {
+  until<T>(what: string, found: (received: Buffer) => T | undefined, withinMs = 15_000): Promise<T> {
     return eventually(
       () => {
         const result = found(this.received);

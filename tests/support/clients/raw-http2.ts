@@ -38,7 +38,7 @@ export class RawHttp2 implements Disposable {
   }
 
   /** Resolves with a frame that `fits`, received already or in time. */
-  received(what: string, fits: (frame: Frame) => boolean, withinMs = 5_000): Promise<Frame> {
+  received(what: string, fits: (frame: Frame) => boolean, withinMs = 15_000): Promise<Frame> {
     return this.connection.until(what, () => this.frames.find(fits), withinMs);
   }
 

@@ -28,7 +28,7 @@ export class StreamHolder implements AsyncDisposable {
     const output = new Output(child.stdout, child.stderr);
     const open = output.until((text) => (text.includes("open") ? true : undefined));
     try {
-      await within(open, 15_000, "streams to be open");
+      await within(open, 25_000, "streams to be open");
     } catch (error) {
       child.kill("SIGKILL");
       throw new Error(`${String(error)}\n${output.text}`);

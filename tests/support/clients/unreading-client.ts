@@ -10,6 +10,15 @@ const MSG_DONTWAIT = 0x40;
 /** Linux delays an acknowledgement by up to 40 ms. */
 const ACKNOWLEDGED_AFTER_MS = 100;
 
+/** More than the headers, which are written before the body. */
+const SPARE_BYTES = 4_000;
+
+/** How often in a row the buffers have to have a part of a response, 200 ms or more apart. */
+const TIMES_PART = 3;
+
+/** The buffers may be full at the end of a response. */
+const FULL_WITHIN_MS = 7_000;
+
 /** The only client of a port of this machine. It reads nothing at all: Bun's sockets read ahead. Needs Linux. */
 export class UnreadingClient implements Disposable {
   readonly #libc = openCLibrary("libc.so.6", "__errno_location");
@@ -26,17 +35,35 @@ export class UnreadingClient implements Disposable {
     if (this.#libc.connect(this.#fd, address) !== 0) throw new Error("no connection");
   }
 
-  /** Sends requests one after the other, until the buffers of both ends of the connection do not take all of the last response. */
-  async requestUntilFull(path: string): Promise<void> {
+  /**
+   * Sends requests one after the other, until the buffers of both ends of the connection do not take all of the last response. `bodyBytes`
+   * is the size of the body of each response.
+   */
+  async requestUntilFull(path: string, bodyBytes: number): Promise<void> {
     const request = Buffer.from(`GET ${path} HTTP/1.1\r\nHost: a\r\nAccept-Encoding: identity\r\n\r\n`);
-    let responseBytes = 1;
+    let responseBytes = bodyBytes;
     for (let sent = 1; ; sent++) {
       if (this.#libc.send(this.#fd, request, MSG_DONTWAIT) !== request.length)
         throw new Error("a request was not sent");
-      const isTaken = await this.#hasBuffered(sent * responseBytes);
+      const isTaken = await this.#hasTaken(sent, responseBytes);
       if (!isTaken) return;
       if (sent === 1) responseBytes = await this.#settledBytes();
     }
+  }
+
+  /**
+   * Returns whether the buffers have taken all of the last response. If they have not, they have a part of it: of a response that the relay
+   * has not sent yet, they have nothing.
+   */
+  async #hasTaken(sent: number, responseBytes: number): Promise<boolean> {
+    const giveUpAtMs = performance.now() + FULL_WITHIN_MS;
+    let timesPart = 0;
+    while (timesPart < TIMES_PART && performance.now() < giveUpAtMs) {
+      if (await this.#hasBuffered(sent * responseBytes)) return true;
+      const hasPart = (await this.#settledBytes()) > (sent - 1) * responseBytes + SPARE_BYTES;
+      timesPart = hasPart ? timesPart + 1 : 0;
+    }
+    return false;
   }
 
   #hasBuffered(bytes: number): Promise<boolean> {
@@ -44,7 +71,7 @@ export class UnreadingClient implements Disposable {
       if (this.#bufferedBytes() < bytes) throw new Error("the buffers have not taken all of a response");
       return true;
     };
-    return eventually(has, { withinMs: 1_000, everyMs: 1 }).catch(() => false);
+    return eventually(has, { withinMs: ACKNOWLEDGED_AFTER_MS, everyMs: 1 }).catch(() => false);
   }
 
   /** What is not acknowledged yet counts twice. */

@@ -24,17 +24,21 @@ export class CertificateFiles implements Disposable, Certified {
   readonly caPath = join(this.#folder, "ca.crt");
   #version = 0;
 
+  // A relay takes files for complete that have not changed for 100 ms: all that takes time is done before the first one changes.
+
   /** Overwrites each file in place. */
   inPlace(files: Certified, caPath: string): void {
-    for (const [target, source] of this.#pairs(files, caPath)) writeFileSync(target, readFileSync(source));
+    const contents = this.#pairs(files, caPath).map(
+      ([target, source]) => [target, readFileSync(source)] as const,
+    );
+    for (const [target, content] of contents) writeFileSync(target, content);
   }
 
   /** Writes each file to another path, then renames it. */
   byRename(files: Certified, caPath: string): void {
-    for (const [target, source] of this.#pairs(files, caPath)) {
-      copyFileSync(source, `${target}.new`);
-      renameSync(`${target}.new`, target);
-    }
+    const pairs = this.#pairs(files, caPath);
+    for (const [target, source] of pairs) copyFileSync(source, `${target}.new`);
+    for (const [target] of pairs) renameSync(`${target}.new`, target);
   }
 
   /** As Kubernetes does for a mounted secret: the files are symlinks through `..data`, which is pointed to a new folder. */
