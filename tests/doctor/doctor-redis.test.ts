@@ -59,8 +59,9 @@ describeWith(
     await expectProblem(problemsWith(env), "Redis", /no access token .*401: invalid_client/, /REDIS_OAUTH_/);
     authority.answer = { kind: "token", lifeS: 3_600 };
     await expectProblem(problemsWith(env), "Redis", /is unusable: .*user and password/, /REDIS_/);
-    authority.onToken = (token) =>
-      void redis.cli("ACL", "SETUSER", "relay", "on", `>${token}`, "~*", "&*", "+@all");
+    authority.onToken = async (token) => {
+      await redis.cli("ACL", "SETUSER", "relay", "on", `>${token}`, "~*", "&*", "+@all");
+    };
     expect(await problemsWith(env)).toEqual([]);
   });
 

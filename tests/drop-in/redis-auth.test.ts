@@ -195,8 +195,9 @@ describeWith(
   testRow(OTHER_ROWS.plaintext, async () => {
     await using open = await RedisServer.start({ user: ADMIN });
     const { onToken } = authority;
-    authority.onToken = (token) =>
-      void open.cli("ACL", "SETUSER", "default", "on", `>${token}`, "~*", "+@all");
+    authority.onToken = async (token) => {
+      await open.cli("ACL", "SETUSER", "default", "on", `>${token}`, "~*", "+@all");
+    };
     await using relay = await startRelay(open, {
       ...OTHER_ROWS.plaintext.env,
       NODE_EXTRA_CA_CERTS: pki.caPath,

@@ -143,7 +143,9 @@ describeWith("openssl")("a relay never shows a whole SDK key, password or privat
     test("with access tokens, also while the authority repeats the client secret", async () => {
       await using tokens = new TokenAuthority(pemOf(authority.issue()));
       await using redis = await RedisServer.start({ user: { name: "admin", password: random("right") } });
-      tokens.onToken = (token) => void redis.cli("ACL", "SETUSER", "relay", "on", `>${token}`, "~*", "+@all");
+      tokens.onToken = async (token) => {
+        await redis.cli("ACL", "SETUSER", "relay", "on", `>${token}`, "~*", "+@all");
+      };
       const says = {
         error: "invalid_client",
         error_description: `AADSTS7000215: ${PASSWORD}`,
