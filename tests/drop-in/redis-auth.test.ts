@@ -194,7 +194,11 @@ describeWith(
 
   testRow(OTHER_ROWS.plaintext, async () => {
     await using open = await RedisServer.start({ user: ADMIN });
+    using restored = new DisposableStack();
     const { onToken } = authority;
+    restored.defer(() => {
+      authority.onToken = onToken;
+    });
     authority.onToken = async (token) => {
       await open.cli("ACL", "SETUSER", "default", "on", `>${token}`, "~*", "+@all");
     };
@@ -204,8 +208,10 @@ describeWith(
       REDIS_OAUTH_AUTHORITY_HOST: authority.url,
     });
     await eventually(async () => expect(await connectionsOf(open, "default")).toBe(2), WAIT);
-    expect(relay.output()).toContain("access tokens for Redis are sent without TLS");
-    authority.onToken = onToken;
+    await eventually(
+      () => expect(relay.output()).toContain("access tokens for Redis are sent without TLS"),
+      WAIT,
+    );
   });
 
   testRow(OTHER_ROWS.outage, async () => {
@@ -216,7 +222,7 @@ describeWith(
     expect(await connectionsOf(redis, "default")).toBe(0);
     authority.answer = { kind: "token", lifeS: 3_600 };
     await eventually(async () => expect(await connectionsOf(redis, "default")).toBe(2), WAIT);
-    expect(relay.output()).toContain("access token for Redis renewed again");
+    await eventually(() => expect(relay.output()).toContain("access token for Redis renewed again"), WAIT);
   });
 
   testRow(OTHER_ROWS.secrets, async () => {

@@ -168,8 +168,9 @@ describe("a large version", () => {
       );
       peaks.push(relay.peakRssBytes() - idle);
     }
-    // Measured: 4 to 5 times, on Deno 11, including one and a half for the Worker and its compiled code.
-    expect(Math.max(...peaks)).toBeLessThan((isOnDeno ? 15 : 8) * bytes);
+    // Measured: 4 to 5 times, up to 9 on a busy machine, where garbage is collected later, and on Deno 11. This includes one and a half
+    // for the Worker and its compiled code.
+    expect(Math.max(...peaks)).toBeLessThan((isOnDeno ? 15 : 12) * bytes);
     // A single peak depends on when garbage is collected. What stays behind is in all of the last ones.
     const early = Math.max(...peaks.slice(0, settled + 1));
     expect(Math.min(...peaks.slice(-3))).toBeLessThan(early + 1.5 * bytes);
