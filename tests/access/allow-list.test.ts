@@ -54,7 +54,7 @@ describe("with --allowed-sdk-keys", () => {
       await isUnauthorized(await sendEvents(relay, OTHER));
     }
     expect(requestsFor(upstream, OTHER)).toEqual([]);
-    expect(relay.output()).toContain("rejected SDK key: not in --allowed-sdk-keys");
+    await eventually(() => expect(relay.output()).toContain("rejected SDK key: not in --allowed-sdk-keys"));
     expect(relay.output()).not.toMatch(/secret-(listed|other|oth)/);
   });
 
@@ -101,7 +101,7 @@ describe.each([
     await eventually(async () => await isUnauthorized(await specsOf(relay, LISTED)));
     await isUnauthorized(await idListsOf(relay, LISTED));
     expect((await specsOf(relay, LATER)).status).toBe(200);
-    expect(relay.output()).toContain("allowed SDK keys reloaded keys=2 removed=1");
+    await eventually(() => expect(relay.output()).toContain("allowed SDK keys reloaded keys=2 removed=1"));
     publishKey(upstream, OTHER, 1);
     expect((await stays?.next(20_000))?.lastUpdated).toBeGreaterThan(0);
   });

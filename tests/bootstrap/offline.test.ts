@@ -90,7 +90,7 @@ describe("offline", () => {
     expect(await lcutOf(specsOf(relay, KEY))).toBe(LCUT + 5);
     folder.write("specs.json", '{"time":');
     await eventually(() => expect(relay.output()).toContain("bootstrap file unusable"));
-    expect(relay.output()).toContain("file=specs.json");
+    await eventually(() => expect(relay.output()).toContain("file=specs.json"));
     expect((await managed.status()).problems.map(({ kind }) => kind)).toEqual(["bootstrap_unusable"]);
     folder.write("specs.json", specV2({ lcut: LCUT + 4, sdkKey: KEY }));
     await eventually(() => expect(relay.output()).toContain(`is older than ${LCUT + 5}, which is served`));
@@ -180,9 +180,13 @@ describe("offline", () => {
     expect(counts).toMatchObject({ accepted: 1, dropped: 1, events: 0 });
     const metrics = (await managed.get("/metrics")).body.toString();
     expect(metrics).toContain('LogEventDropped_count_total{reason="offline"} 1');
-    expect(relay.output()).toContain("offline, no request is sent to Statsig log_events=dropped");
+    await eventually(() =>
+      expect(relay.output()).toContain("offline, no request is sent to Statsig log_events=dropped"),
+    );
     for (const setting of ["--max-staleness-in-s", "--pin", "--statsig-logging", "STATSIG_ENDPOINT"]) {
-      expect(relay.output()).toContain(`setting has no effect setting=${setting} reason="offline`);
+      await eventually(() =>
+        expect(relay.output()).toContain(`setting has no effect setting=${setting} reason="offline`),
+      );
     }
     expect((await managed.get("/readyz")).status).toBe(200);
     expect(upstream.requests).toEqual([]);
@@ -197,7 +201,7 @@ describe("offline", () => {
     await using relay = await startRelayProcess(offline(folder, { env }));
     expect((await sendEvents(relay, KEY)).status).toBe(202);
     await eventually(() => expect(events.count("/v1/log_event")).toBe(1));
-    expect(relay.output()).toContain(`log_events=${events.url}`);
+    await eventually(() => expect(relay.output()).toContain(`log_events=${events.url}`));
   });
 
   test("the subcommand is the option, without MODE and CACHE", async () => {

@@ -79,7 +79,7 @@ describe("a relay without permission", () => {
     const report = await reported(managed, ({ problems }) => expect(problems).toHaveLength(1));
     expect(problemsOf(report)[0]?.[1]).toMatch(/^1 ID list is not up to date: (one|two)$/);
     expect(report.problems[0]?.detail).toMatch(/^(one|two): cannot read the file: Error: EACCES/);
-    expect(managed.relay.output()).toMatch(/ID list file not updated.*EACCES/);
+    await eventually(() => expect(managed.relay.output()).toMatch(/ID list file not updated.*EACCES/));
 
     // A key with the same files causes the next update.
     const url = (name: string) => upstream.entry(key, name);

@@ -87,7 +87,7 @@ describeWith("node")("log events of SDKs", () => {
       if (currentMinute() !== minute) continue;
       await expectThreeUsers(setup);
       expect(setup.forwarded(sdkKey)[0]?.metadata).toMatchObject({ sdkType: "statsig-node" });
-      expect(setup.relay.output()).toContain("duplicates=6");
+      await eventually(() => expect(setup.relay.output()).toContain("duplicates=6"));
       return;
     }
   }, 120_000);

@@ -33,7 +33,9 @@ describe("the operator API", () => {
     expect(await statusOf(managed.url, `Bearer ${TOKEN}`)).toBe(404);
     expect(await statusOf(managed.url, `bearer  ${TOKEN}`)).toBe(404);
     await eventually(() => expect(managed.relay.output()).toContain("client=127.0.0.1"));
-    expect(managed.relay.output()).toContain("rejected request to the operator API: wrong token");
+    await eventually(() =>
+      expect(managed.relay.output()).toContain("rejected request to the operator API: wrong token"),
+    );
     expect(managed.relay.output()).not.toContain(TOKEN);
   });
 

@@ -73,7 +73,7 @@ describe("through a proxy, with a private authority", () => {
     expect(new Set(proxy.seen)).toEqual(
       new Set(["CONNECT oauth2.googleapis.com:443", "CONNECT cloudprofiler.googleapis.com:443"]),
     );
-    expect(relay.output()).toMatch(/credentials=file account=key@file-project\.iam/);
+    await eventually(() => expect(relay.output()).toMatch(/credentials=file account=key@file-project\.iam/));
     expect(relay.output()).not.toMatch(/WARN|ERROR|ya29|PRIVATE/);
   }, 40_000);
 
@@ -88,7 +88,9 @@ describe("through a proxy, with a private authority", () => {
     await eventually(() => expect(api.held).toBe(1), PATIENT);
     expect(tokens.violations).toEqual([]);
     expect(api.creates[0]).toMatchObject({ project: "given-project", token: tokens.tokens[0] });
-    expect(relay.output()).toContain("account=federated@file-project.iam.gserviceaccount.com");
+    await eventually(() =>
+      expect(relay.output()).toContain("account=federated@file-project.iam.gserviceaccount.com"),
+    );
   }, 40_000);
 
   test("a key that Google does not know is a line with the code of the answer", async () => {

@@ -62,7 +62,7 @@ test("takes the profiles that Google asks for, uploads each under its name, and 
   expect(relay.output()).toMatch(
     /Google Cloud Profiler turned on turned_on_by=flag.* project=machine-project/,
   );
-  expect(relay.output()).toMatch(/first profile uploaded profile=cpu/);
+  await eventually(() => expect(relay.output()).toMatch(/first profile uploaded profile=cpu/));
 }, 60_000);
 
 test("names and projects come from Cloud Run, from variables and from options, in this order of strength", async () => {

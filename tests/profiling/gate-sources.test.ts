@@ -40,7 +40,7 @@ test("a relay that starts while upstream is down has the gate of its backup, and
   upstream.misbehave(status(503));
   await using relay = await startRelayProcess(options);
   await expectTurns(relay, ["on 1"]);
-  expect(relay.output()).toMatch(/config specs loaded .*source=local/);
+  await eventually(() => expect(relay.output()).toMatch(/config specs loaded .*source=local/));
   publishSwitch(upstream, 2, false);
   upstream.behave();
   await expectTurns(relay, ["on 1", "off 2"]);

@@ -52,7 +52,7 @@ describe("the gate of the project of STATSIG_SERVER_SDK_KEY", () => {
     await expectTurns(relay, ["on 2"]);
     publishGates(upstream, 3, [gateOf(`${PROFILING_GATE}_2`)]);
     await expectTurns(relay, ["on 2", "off 3"]);
-    expect(relay.output()).toMatch(/gate turned profiling off +lcut=\d+ rule=none/);
+    await eventually(() => expect(relay.output()).toMatch(/gate turned profiling off +lcut=\d+ rule=none/));
   });
 
   test("is evaluated for the user of the original proxy, whose custom ID podID is HOSTNAME", async () => {

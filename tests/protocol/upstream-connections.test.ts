@@ -78,7 +78,9 @@ describeWith("openssl")("Upstream requests: over TLS", () => {
     await using proxy = await OutboundProxy.start();
     await using relay = await startRelayProcess({ upstream, env: { ...trusting(), HTTPS_PROXY: proxy.url } });
     expect((await ask(relay, publishKey(upstream, "secret-h2-tunnel"))).status).toBe(503);
-    expect(relay.output()).toContain('detail="HTTP/2 is not supported through a proxy"');
+    await eventually(() =>
+      expect(relay.output()).toContain('detail="HTTP/2 is not supported through a proxy"'),
+    );
   });
 });
 

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { curl } from "../support/clients/curl.ts";
 import { describeWith } from "../support/common/needs.ts";
+import { eventually } from "../support/common/wait.ts";
 import { Authority, type Certified } from "../support/relay/pki.ts";
 import type { RelayProcess } from "../support/relay/relay-process.ts";
 import { curlTls, startRelayWithTls } from "../support/relay/relay-with-tls.ts";
@@ -69,7 +70,7 @@ describeWith("openssl", "curl")("what is served over TLS", () => {
   test("warns of a certificate that expires in 5 days, not of one that expires in 30", async () => {
     const soon = authority.issue({ validDays: [-1, 5.5] });
     await using warned = await startRelayWithTls({ upstream, server: soon });
-    expect(warned.output()).toMatch(/warn.*certificate expires soon.*days_left=5/i);
+    await eventually(() => expect(warned.output()).toMatch(/warn.*certificate expires soon.*days_left=5/i));
     await using quiet = await startRelayWithTls({ upstream, server });
     expect(quiet.output()).not.toContain("expires soon");
   });

@@ -96,7 +96,7 @@ describeWith("openssl")("new certificate files", () => {
         await using relay = await startRelayWithTls({ upstream, server: files });
         damage(files);
         await eventually(() => expect(timesSaid(relay, REFUSED)).toBe(1), PATIENCE);
-        expect(relay.output()).toMatch(reason);
+        await eventually(() => expect(relay.output()).toMatch(reason));
         // Two more checks of the files.
         await sleep(2_200);
         expect(timesSaid(relay, REFUSED)).toBe(1);

@@ -75,7 +75,7 @@ describe("a payload with the cached lcut and another checksum", () => {
       expect(asked.at(-1)?.url).toContain(`?${query}`);
     });
     const line = `config specs updated .*lcut=${LCUT} previous_lcut=${LCUT} `;
-    expect(relay.output()).toMatch(new RegExp(line));
+    await eventually(() => expect(relay.output()).toMatch(new RegExp(line)));
   }, 60_000);
 
   test("is sent on a stream once, while upstream sends it again with each poll", async () => {

@@ -90,7 +90,7 @@ describe("a relay behind another relay", () => {
     const { lcut: sinceTime, checksum } = { lcut: first.time, checksum: first.checksum };
     const query = `?accept_deltas=true&sinceTime=${sinceTime}&checksum=${checksum}`;
     expect((await ask(relay, query)).headers).toMatchObject({ "x-deltas-used": "true" });
-    expect(relay.output()).toMatch(/config specs updated .*delta_bytes=\d+/);
+    await eventually(() => expect(relay.output()).toMatch(/config specs updated .*delta_bytes=\d+/));
 
     await relay.kill();
     await front.stop();

@@ -4,6 +4,8 @@ import type { Readable } from "node:stream";
 export class Output {
   #text = "";
   readonly #listeners = new Set<() => void>();
+  /** Resolves when the process, and every other one that has its output, has ended and all is read. */
+  readonly ended: Promise<unknown>;
 
   constructor(...streams: (Readable | null)[]) {
     for (const stream of streams) {
@@ -12,6 +14,9 @@ export class Output {
         for (const listener of this.#listeners) listener();
       });
     }
+    this.ended = Promise.all(
+      streams.map((stream) => stream && new Promise<void>((resolve) => stream.once("close", resolve))),
+    );
   }
 
   get text(): string {

@@ -1,5 +1,6 @@
 import type { ChildProcess } from "node:child_process";
 import { readdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
 import { exitOf } from "../common/exit-of.ts";
 import { Output } from "../common/output.ts";
 import { within } from "../common/wait.ts";
@@ -24,6 +25,8 @@ export interface RelayOptions {
   /** A command that starts the relay, such as one that drops a privilege. */
   readonly through?: readonly string[];
 }
+
+const LAST_OUTPUT_MS = 2_000;
 
 /** A running relay. */
 export class RelayProcess implements AsyncDisposable {
@@ -69,9 +72,12 @@ export class RelayProcess implements AsyncDisposable {
     this.#child.kill(signal);
   }
 
-  /** Resolves with the exit code, or -1 if a signal ended the process. */
-  exited(): Promise<number> {
-    return exitOf(this.#child);
+  /** Resolves with the exit code, or -1 if a signal ended the process. All of its output is read then. */
+  async exited(): Promise<number> {
+    const code = await exitOf(this.#child);
+    // A program through which the relay was started may leave a process that still has the output.
+    await Promise.race([this.#output.ended, sleep(LAST_OUTPUT_MS, undefined, { ref: false })]);
+    return code;
   }
 
   async stop(signal: NodeJS.Signals = "SIGTERM"): Promise<number> {
