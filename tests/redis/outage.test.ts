@@ -109,7 +109,7 @@ describeWith("redis-server", "redis-cli")("A Redis", () => {
     await using server = await RedisServer.start({ config: ["enable-debug-command local"] });
     await using relay = new RedisWriter({ ...server.options, ...SHORT_LIMIT });
     await relay.writesAgain();
-    const asleep = server.cli("DEBUG", "SLEEP", "2");
+    const asleep = server.cli("DEBUG", "SLEEP", "4");
     // Until the command has arrived, writes succeed.
     await eventually(async () => expect(await relay.write()).toBeString());
     await asleep;
