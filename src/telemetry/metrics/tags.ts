@@ -59,6 +59,6 @@ export class KeyTags {
   }
 
   of(sdkKey: SdkKey | undefined): { readonly sdk_key: string } {
-    return { sdk_key: sdkKey !== undefined && this.#knows(sdkKey) ? toKeyTag(sdkKey) : UNKNOWN_KEY };
+    return { sdk_key: sdkKey !== undefined && this.knows(sdkKey) ? toKeyTag(sdkKey) : UNKNOWN_KEY };
   }
 }

@@ -13,7 +13,7 @@ import type { Transfer } from "../status/transfer.ts";
 
 const MAX_KEYS_WITHOUT_STREAMS = 1_000;
 
-/** How long the 0 of a removed key is reported. Every sink exports within this time. */
+/** How long the 0 of a removed key is reported: several times the interval at which sinks export by default. */
 const REPORTED_AS_0_FOR_MS = 10 * 60_000;
 
 /** Each feed is worth a line, unless sizes go up and down all the time. */
