@@ -24,20 +24,21 @@ import { problemsOf, reported } from "../support/telemetry/status-report.ts";
 import { UdpListener } from "../support/telemetry/udp-listener.ts";
 import { UnixDatagramListener } from "../support/telemetry/unix-datagram-listener.ts";
 import { publishKey } from "../support/upstream/published-key.ts";
-import { startUpstream } from "../support/upstream/upstream.ts";
+import { startUpstream, type Upstream } from "../support/upstream/upstream.ts";
+
+/** Starts a relay whose rounds of polls throw this many times. */
+const startWithFailingPolls = (upstream: Upstream, times: number) =>
+  startManagedRelay({
+    upstream,
+    args: ["--preload-sdk-keys", KEY],
+    env: faultEnv({ kind: "call", api: "AbortSignal.throwIfAborted", within: "specs/poller.ts", times }),
+  });
 
 describe("a loop that throws", () => {
   test("continues after a delay, logs one line, counts every error and is a problem while it fails", async () => {
     await using upstream = await startUpstream();
     publishKey(upstream, KEY);
-    const fault = {
-      kind: "call",
-      api: "AbortSignal.throwIfAborted",
-      within: "specs/poller.ts",
-      times: 6,
-    } as const;
-    const args = ["--preload-sdk-keys", KEY];
-    await using managed = await startManagedRelay({ upstream, args, env: faultEnv(fault) });
+    await using managed = await startWithFailingPolls(upstream, 6);
     await reported(managed, (report) => {
       expect(report.state).not.toBe("ok");
       expect(problemsOf(report)).toContainEqual([
@@ -58,14 +59,7 @@ describe("a loop that throws", () => {
 
   test("ends promptly when the relay stops, even if it never recovers", async () => {
     await using upstream = await startUpstream();
-    const fault = {
-      kind: "call",
-      api: "AbortSignal.throwIfAborted",
-      within: "specs/poller.ts",
-      times: 1_000,
-    } as const;
-    const args = ["--preload-sdk-keys", KEY];
-    await using managed = await startManagedRelay({ upstream, args, env: faultEnv(fault) });
+    await using managed = await startWithFailingPolls(upstream, 1_000);
     await eventually(async () => expect(await counted(managed, "spec_polls")).toBeGreaterThan(5), WAIT);
     expect(await managed.relay.stop()).toBe(0);
   }, 60_000);

@@ -16,8 +16,8 @@ export async function unlessStalled(stallMs: number, attempt: () => Promise<void
   }
 }
 
-/** Measures how late timers are. */
-class Stalls implements Disposable {
+/** Finds out for how long this process stood still. */
+export class Stalls implements Disposable {
   #longestMs = 0;
   #ranAt = performance.now();
   readonly #timer = setInterval(() => this.#ran(), EVERY_MS);
